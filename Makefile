@@ -1,0 +1,51 @@
+# On a machine with only Python 3.11+ and make: `make demo`, `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo demo-keys demo-local test check bench test-local-models clean
+
+demo: .venv/ready
+	$(BIN)/python examples/agents/support_desk.py
+
+demo-keys: .venv/ready-keys
+	$(BIN)/python examples/agents/support_desk.py --keys
+
+demo-local: .venv/ready-local
+	$(BIN)/python scripts/local_models get small large
+	$(BIN)/python examples/agents/support_desk.py --local
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+check: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell src tests docs examples benchmarks scripts README.md CHANGELOG.md CONTRIBUTING.md
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/overhead.py
+
+test-local-models: .venv/ready-local
+	$(BIN)/python scripts/local_models get small large
+	$(BIN)/python -m pytest tests/local_models
+
+.venv/bin/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/ready: pyproject.toml | .venv/bin/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[embedded,langchain]' --group test --group check
+	@touch $@
+
+.venv/ready-keys: .venv/ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[openai,anthropic,google]'
+	@touch $@
+
+.venv/ready-local: .venv/ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[local]'
+	@touch $@
+
+clean:
+	rm -rf .venv dist .mypy_cache .ruff_cache .hypothesis
