@@ -1,0 +1,1 @@
+"""Who can answer: cards, the catalogue, prices, tokens and cost."""

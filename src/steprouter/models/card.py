@@ -1,0 +1,154 @@
+"""Who can answer: a model as the router sees it, with its price, window and abilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from datetime import date
+from enum import StrEnum
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import SecretStr
+
+from ..errors import ConfigError
+
+
+class Tier(StrEnum):
+    """How strong a model is, roughly; the prior where nothing has been observed yet."""
+
+    LOW = "low"
+    MID = "mid"
+    MID_HIGH = "mid_high"
+    HIGH = "high"
+
+    @property
+    def rank(self) -> int:
+        """Position from weakest (0) to strongest (3)."""
+        return list(Tier).index(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a model costs, in USD per million tokens, on a day, according to a source.
+
+    Attributes:
+        input: Prompt tokens that no prompt cache served.
+        output: Completion tokens, reasoning included.
+        cache_read: Prompt tokens served by the provider's prompt cache; None means unknown and is
+            charged as `input`, so that an unknown discount never makes a model look cheap.
+        cache_write: Prompt tokens written into the prompt cache; None means no write fee is known.
+        dated: The day the figures were true.
+        source: Where they come from.
+    """
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write: float | None = None
+    dated: date | None = None
+    source: str = "user"
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "cache_read", "cache_write"):
+            usd = getattr(self, name)
+            if usd is not None and not 0 <= usd < 1e6:
+                raise ConfigError(
+                    f"price {name} must be USD per million tokens, 0 or more, got {usd!r}; "
+                    "a price per single token must be multiplied by 1e6"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What a model can take and give; None is unknown and is never read as no.
+
+    Attributes:
+        tools: Calls tools.
+        parallel_tools: Calls several tools in one answer.
+        tool_choice: Can be forced to call a tool.
+        json_schema: Keeps to a JSON schema given as response format.
+        images: Reads images.
+        audio: Reads audio.
+        files: Reads documents such as PDF.
+        reasoning: Thinks before it answers.
+        prefill: Goes on from a partial assistant turn; only ever used where it is declared.
+    """
+
+    tools: bool | None = None
+    parallel_tools: bool | None = None
+    tool_choice: bool | None = None
+    json_schema: bool | None = None
+    images: bool | None = None
+    audio: bool | None = None
+    files: bool | None = None
+    reasoning: bool | None = None
+    prefill: bool | None = None
+
+    def over(self, other: Abilities) -> Abilities:
+        """These abilities, with what is unknown here taken from `other`."""
+        known = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return replace(other, **known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """A model that may answer steps.
+
+    Exactly one of these says how it is reached: a LangChain chat model object in `model`, a LangChain
+    model string in `model` (`"openai:gpt-5.6-luna"`), or `base_url` with the server's model name in `model`.
+    What is left out is looked up in the catalogue by the model's name.
+
+    Attributes:
+        name: What traces, rules and overrides call it; unique in a router.
+        model: A chat model object, a LangChain model string, or the name a server at `base_url` knows.
+        base_url: Root of an OpenAI-compatible API, such as `http://127.0.0.1:8080/v1`.
+        api_key: Key for `base_url`; None sends none.
+        tier: Strength; None is looked up, and `mid` where the catalogue does not know it.
+        price: None is looked up; where the catalogue does not know it either the price stays unknown.
+        window_tokens: Tokens that prompt and answer share; None is looked up.
+        max_output_tokens: Longest answer; None is looked up.
+        abilities: What is stated here wins over the catalogue.
+        tools: `native`, or `json_schema` for servers that keep to a schema but do not parse tool calls.
+        region: Where it runs, for rules on data.
+        tags: Free words that rules may name.
+        headers: Extra HTTP headers for `base_url`.
+        settings: Extra request fields for `base_url` (`temperature`, `seed`, …), or constructor arguments
+            for a LangChain model string.
+    """
+
+    name: str
+    model: str | BaseChatModel
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    tier: Tier | None = None
+    price: Price | None = None
+    window_tokens: int | None = None
+    max_output_tokens: int | None = None
+    abilities: Abilities = field(default_factory=Abilities)
+    tools: Literal["native", "json_schema"] = "native"
+    region: str | None = None
+    tags: frozenset[str] = frozenset()
+    headers: dict[str, SecretStr] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.name.isprintable():
+            raise ConfigError(f"a model's name must be printable and not empty, got {self.name!r}")
+        if self.base_url is not None and not isinstance(self.model, str):
+            raise ConfigError(
+                f"model {self.name!r} has base_url and a chat model object; give the object, "
+                "or base_url with the model's name as text"
+            )
+        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
+            raise ConfigError(f"base_url of {self.name!r} must begin with http:// or https://, got {self.base_url!r}")
+        if isinstance(self.model, str) and not self.model:
+            raise ConfigError(f"model of {self.name!r} must not be empty")
+        for name in ("window_tokens", "max_output_tokens"):
+            tokens = getattr(self, name)
+            if tokens is not None and tokens <= 0:
+                raise ConfigError(f"{name} of {self.name!r} must be more than 0, got {tokens!r}")
+        if self.tools not in ("native", "json_schema"):
+            raise ConfigError(f"tools of {self.name!r} must be 'native' or 'json_schema', got {self.tools!r}")
+        object.__setattr__(self, "tags", frozenset(self.tags))
+        if self.tier is not None:
+            object.__setattr__(self, "tier", Tier(self.tier))
