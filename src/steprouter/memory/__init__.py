@@ -1,0 +1,1 @@
+"""What is remembered: values, and the promises a store makes."""
