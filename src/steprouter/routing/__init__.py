@@ -1,0 +1,1 @@
+"""Who should answer: policy, rules, hard filters, and the decision."""

@@ -1,0 +1,129 @@
+"""Decides which models answer a step, in which order, and says why. No I/O, no clock, no chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import NoAbleModel
+from ..memory.recall import Recalled
+from ..models.card import ModelCard, Tier
+from ..models.cost import Usage, cost_usd
+from ..step.step import Step, StepKind
+from .decision import Candidate, Decision
+from .filters import lacks
+from .policy import OUTPUT_TOKENS, RECOVER_PATIENCE, Policy
+from .rules import Rule
+
+
+def decide(step: Step, cards: Sequence[ModelCard], policy: Policy, recalled: Recalled) -> Decision:
+    """The models to try for `step`, in order.
+
+    Among the models that are able and allowed, the cheapest of those at least as strong as the step's kind
+    usually needs comes first; then the dearer ones; then, as a last resort, the weaker ones, strongest first.
+
+    Raises:
+        NoAbleModel: No model is able and allowed; the message says what each lacks.
+    """
+    rule = next((rule for rule in policy.rules if rule.matches(step)), None)
+    refused = {card.name: why for card in cards if (why := refusal(card, step, rule))}
+    able = [card for card in cards if card.name not in refused]
+    if not able:
+        listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
+        raise NoAbleModel(f"no model can take this {step.kind} step ({listed}); add a model, or widen the rule")
+    floor = tier_floor(step, policy)
+    ordered = sorted(able, key=lambda card: order_key(card, floor, step))
+    reference = reference_card(cards, able, policy)
+    if policy.mode == "observe":
+        ordered = [reference, *(card for card in ordered if card is not reference)]
+    kept = [candidate(card, step, floor, ordered[0]) for card in ordered]
+    if policy.mode == "observe":
+        kept[0] = replace(kept[0], reason="observe mode: the reference answers")
+    lost = [candidate(card, step, floor, ordered[0], refused[card.name]) for card in cards if card.name in refused]
+    return Decision(
+        candidates=(*kept, *lost),
+        reason=because(kept, rule),
+        rule=rule.name if rule else None,
+        reference=reference.name,
+    )
+
+
+def refusal(card: ModelCard, step: Step, rule: Rule | None) -> str | None:
+    """Why `card` may not answer `step`; None if it may."""
+    if rule is not None and not rule.allows(card):
+        return f"not allowed by rule {rule.name!r}"
+    pinned = step.place.metadata.get("steprouter_model")
+    if isinstance(pinned, str) and pinned != card.name:
+        return f"the caller asked for {pinned!r}"
+    return lacks(card, step.needs)
+
+
+def tier_floor(step: Step, policy: Policy) -> Tier:
+    """The weakest tier taken to be sufficient; recovery moves up when patience has run out."""
+    floor = policy.tier_for(step.kind)
+    if step.kind is StepKind.RECOVER and step.evidence.consecutive_errors > RECOVER_PATIENCE:
+        raised = min(floor.rank + step.evidence.consecutive_errors - RECOVER_PATIENCE, Tier.HIGH.rank)
+        return list(Tier)[raised]
+    return floor
+
+
+def tier_of(card: ModelCard) -> Tier:
+    """The model's tier; mid where nobody knows."""
+    return card.tier or Tier.MID
+
+
+def order_key(card: ModelCard, floor: Tier, step: Step) -> tuple[bool, float, int]:
+    """Sufficient before insufficient; cheap before dear; among the insufficient, strong before weak."""
+    usd = expected_usd(card, step)
+    short = tier_of(card).rank < floor.rank
+    # An unknown price sorts as the dearest: it must never win by being unknown.
+    price = float("inf") if usd is None else usd
+    return (short, -tier_of(card).rank if short else price, tier_of(card).rank)
+
+
+def expected_usd(card: ModelCard, step: Step) -> float | None:
+    """Expected cost of `step` on `card` with a cold prompt cache; None where the price is unknown."""
+    output = min(OUTPUT_TOKENS[step.kind], step.needs.output_tokens or OUTPUT_TOKENS[step.kind])
+    return cost_usd(Usage(input_tokens=step.needs.input_tokens, output_tokens=output, estimated=True), card.price)
+
+
+def reference_card(cards: Sequence[ModelCard], able: Sequence[ModelCard], policy: Policy) -> ModelCard:
+    """The model savings are counted against: the stated one if it is able, else the strongest able one."""
+    stated = next((card for card in able if card.name == policy.reference), None)
+    return stated or max(able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else 0.0))
+
+
+def candidate(card: ModelCard, step: Step, floor: Tier, first: ModelCard, refused: str | None = None) -> Candidate:
+    """What the decision says of `card`."""
+    usd = expected_usd(card, step)
+    tier = tier_of(card)
+    return Candidate(
+        model=card.name,
+        tier=tier,
+        kept=refused is None,
+        reason=refused or standing(card, step, floor, first),
+        expected_usd=usd,
+    )
+
+
+def standing(card: ModelCard, step: Step, floor: Tier, first: ModelCard) -> str:
+    """Why an able model stands where it stands."""
+    tier = tier_of(card)
+    if tier.rank < floor.rank:
+        return f"last resort: tier {tier} is below {floor} for {step.kind}"
+    usd, best = expected_usd(card, step), expected_usd(first, step)
+    if card is first:
+        known = "price unknown" if usd is None else f"~${usd:.6f}"
+        return f"cheapest of tier {floor} or above, which {step.kind} needs ({known})"
+    if usd is None:
+        return "price unknown, so never first"
+    if best:
+        return f"{usd / best:.1f}× the cost of {first.name}"
+    return f"~${usd:.6f}, dearer than {first.name}"
+
+
+def because(kept: Sequence[Candidate], rule: Rule | None) -> str:
+    """The decision in one sentence."""
+    only = " (the only able model)" if len(kept) == 1 else ""
+    by_rule = f"rule {rule.name!r}; " if rule else ""
+    return f"{by_rule}{kept[0].model}: {kept[0].reason}{only}"

@@ -1,0 +1,54 @@
+"""The decision: which models to try for a step, in which order, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..models.card import Tier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One model as a decision saw it.
+
+    Attributes:
+        model: Name of the model's card.
+        tier: Its strength.
+        kept: Whether it may be tried.
+        reason: Why it stands where it stands, or why it was refused.
+        expected_usd: Expected cost of the step on this model; None where its price is unknown.
+    """
+
+    model: str
+    tier: Tier
+    kept: bool
+    reason: str
+    expected_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The models to try for a step, in order.
+
+    Attributes:
+        candidates: Every model of the router, those to try first and in the order to try them.
+        reason: Why the first one is first, in words.
+        rule: Name of the rule that matched, if any.
+        reference: The model whose cost the saving is counted against.
+        propensity: Probability with which this order was chosen; 1 where nothing was drawn.
+    """
+
+    candidates: tuple[Candidate, ...]
+    reason: str
+    rule: str | None = None
+    reference: str | None = None
+    propensity: float = 1.0
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models to try, in order; never empty."""
+        return tuple(c.model for c in self.candidates if c.kept)
+
+    def candidate(self, model: str) -> Candidate:
+        """What the decision says of `model`."""
+        return next(c for c in self.candidates if c.model == model)

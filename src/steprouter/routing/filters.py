@@ -1,0 +1,47 @@
+"""Hard filters: what a model must be able to do, whatever it costs."""
+
+from __future__ import annotations
+
+from ..models.card import ModelCard
+from ..step.step import Needs
+
+WINDOW_MARGIN = 1.15
+"""Token counts are estimates; a prompt is sent to a window only with this much to spare."""
+
+ANSWER_RESERVE_TOKENS = 256
+"""Room for an answer whose length the caller did not limit."""
+
+
+def lacks(card: ModelCard, needs: Needs) -> str | None:
+    """What `card` lacks for a step with these needs, in words; None when nothing is known to be missing.
+
+    An unknown ability is not a missing one: the catalogue cannot know every model, and a refusal costs the
+    user a model, while a failed attempt costs one failover.
+    """
+    can = card.abilities
+    wanted = (
+        (needs.tools and card.tools == "native", can.tools, "cannot call tools"),
+        (needs.parallel_tools, can.parallel_tools, "cannot call tools in parallel"),
+        (needs.forced_tool and card.tools == "native", can.tool_choice, "cannot be forced to call a tool"),
+        (needs.json_schema, can.json_schema, "cannot keep to a JSON schema"),
+        (needs.images, can.images, "cannot read images"),
+        (needs.audio, can.audio, "cannot read audio"),
+        (needs.files, can.files, "cannot read documents"),
+    )
+    for needed, able, words in wanted:
+        if needed and able is False:
+            return words
+    if needs.builtin_tools and card.base_url is not None:
+        return f"does not know the provider's own tool {needs.builtin_tools[0]!r}"
+    return lacks_window(card, needs)
+
+
+def lacks_window(card: ModelCard, needs: Needs) -> str | None:
+    """How far the prompt and its answer go past the window of `card`; None when they fit or it is unknown."""
+    if card.window_tokens is None:
+        return None
+    answer = needs.output_tokens or ANSWER_RESERVE_TOKENS
+    wanted = round(needs.input_tokens * WINDOW_MARGIN) + answer
+    if wanted <= card.window_tokens:
+        return None
+    return f"window {card.window_tokens} < {wanted} tokens (prompt ~{needs.input_tokens}, answer {answer})"

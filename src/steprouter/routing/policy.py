@@ -1,0 +1,118 @@
+"""The policy: what a user asks of the router, in one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from ..errors import ConfigError
+from ..models.card import ModelCard, Tier
+from ..step.step import StepKind
+from .rules import Rule, check_rules, refuse_unknown
+
+KIND_TIERS: Mapping[StepKind, Tier] = {
+    StepKind.PLAN: Tier.HIGH,
+    StepKind.TOOL_CALL: Tier.LOW,
+    StepKind.READ_RESULT: Tier.LOW,
+    StepKind.RECOVER: Tier.LOW,
+    StepKind.EXTRACT: Tier.LOW,
+    StepKind.CLASSIFY: Tier.LOW,
+    StepKind.SUMMARIZE: Tier.LOW,
+    StepKind.CODE: Tier.HIGH,
+    StepKind.REFLECT: Tier.HIGH,
+    StepKind.ANSWER: Tier.MID,
+    StepKind.CHAT: Tier.LOW,
+    StepKind.HOUSEKEEPING: Tier.LOW,
+}
+"""Weakest tier that is usually sufficient for a kind.
+
+From the published per-step labels of TwinRouterBench (arXiv 2605.18859): outside code repair 94 % of steps
+need only the lowest tier (BFCL 96 %, meeting summaries 91 %, retrieval answers 95 %), in code repair half need
+the top one. Plans, code and judgements fail late and expensively, so they start high."""
+
+RECOVER_PATIENCE = 1
+"""Failed rounds after which recovery moves up a tier: the second in a row, not the first (arXiv 2604.23530)."""
+
+OUTPUT_TOKENS: Mapping[StepKind, int] = {
+    StepKind.PLAN: 500,
+    StepKind.TOOL_CALL: 80,
+    StepKind.READ_RESULT: 110,
+    StepKind.RECOVER: 110,
+    StepKind.EXTRACT: 120,
+    StepKind.CLASSIFY: 30,
+    StepKind.SUMMARIZE: 300,
+    StepKind.CODE: 500,
+    StepKind.REFLECT: 250,
+    StepKind.ANSWER: 300,
+    StepKind.CHAT: 200,
+    StepKind.HOUSEKEEPING: 60,
+}
+"""Expected tokens of an answer, until a model's own average is known. Tool steps: median of 8 461 tau2 steps
+(50-110 out); the others are round guesses of the same order, used only to compare costs."""
+
+E = TypeVar("E", StepKind, Tier)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a user asks of the router.
+
+    Attributes:
+        rules: Stated preferences, the first match counts.
+        kinds: Weakest tier for a kind, over the built-in table.
+        nodes: What kind of step each node of the graph makes; also the list of nodes that rules may name.
+        reference: The model savings are counted against and `observe` uses; None takes the strongest.
+        mode: `route`, or `observe` to decide and record but always answer with the reference.
+        max_attempts: Calls of models for one step at most, escalations included.
+        escalate: Ask a stronger model when a finished answer fails a check and nothing was shown yet.
+        stream_structured: Show answers that must keep to a schema while they are written. Off, because
+            what was shown cannot be escalated.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    kinds: Mapping[StepKind, Tier] = field(default_factory=dict)
+    nodes: Mapping[str, StepKind | None] = field(default_factory=dict)
+    reference: str | None = None
+    mode: Literal["route", "observe"] = "route"
+    max_attempts: int = 4
+    escalate: bool = True
+    stream_structured: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rules", tuple(self.rules))
+        object.__setattr__(self, "kinds", {read(StepKind, k): read(Tier, t) for k, t in self.kinds.items()})
+        nodes = {node: None if k is None else read(StepKind, k) for node, k in self.nodes.items()}
+        object.__setattr__(self, "nodes", nodes)
+        if self.mode not in ("route", "observe"):
+            raise ConfigError(f"mode must be 'route' or 'observe', got {self.mode!r}")
+        if self.max_attempts < 1:
+            raise ConfigError(f"max_attempts must be 1 or more, got {self.max_attempts!r}")
+
+    def check(self, cards: Sequence[ModelCard]) -> None:
+        """Raise where the policy names what is not there.
+
+        Raises:
+            ConfigError: A rule or the reference names an unknown model, or a rule an unlisted node.
+        """
+        check_rules(self.rules, cards, self.nodes.keys())
+        if self.reference is not None:
+            refuse_unknown("reference", "model", {self.reference}, {card.name for card in cards})
+
+    def tier_for(self, kind: StepKind) -> Tier:
+        """The weakest tier that is taken to be sufficient for `kind`."""
+        return self.kinds.get(kind, KIND_TIERS[kind])
+
+    @property
+    def node_kinds(self) -> dict[str, StepKind]:
+        """The nodes whose kind is stated."""
+        return {node: kind for node, kind in self.nodes.items() if kind is not None}
+
+
+def read(enum: type[E], value: str) -> E:
+    """`value` as a member of `enum`, or a `ConfigError` that lists the members."""
+    try:
+        return enum(value)
+    except ValueError:
+        what = "kind" if enum is StepKind else "tier"
+        raise ConfigError(f"unknown {what} {value!r}; {what}s are {[str(m) for m in enum]!r}") from None

@@ -1,0 +1,1 @@
+"""What is asked: a step, its kind, the evidence earlier steps left, and what an answer needs."""

@@ -1,0 +1,137 @@
+"""The step: one call of a chat model inside an agent, as the router sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class StepKind(StrEnum):
+    """What an agent is doing when it calls its model."""
+
+    PLAN = "plan"
+    TOOL_CALL = "tool_call"
+    READ_RESULT = "read_result"
+    RECOVER = "recover"
+    EXTRACT = "extract"
+    CLASSIFY = "classify"
+    SUMMARIZE = "summarize"
+    CODE = "code"
+    REFLECT = "reflect"
+    ANSWER = "answer"
+    CHAT = "chat"
+    HOUSEKEEPING = "housekeeping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in a graph a step happens; everything is None or empty outside a graph.
+
+    Attributes:
+        thread: The conversation (LangGraph's `thread_id`).
+        node: Name of the node that called the model.
+        graph_step: LangGraph's counter of super-steps.
+        task: Identifies the node's execution; the same when a checkpoint is resumed.
+        checkpoint: The checkpoint the execution started from.
+        namespace: Path of sub-graphs.
+        node_attempt: 1 for the first execution of the node, more under a retry policy.
+        tenant: Whose data this is; never None, `default` where nobody said.
+        user: On whose behalf the agent works.
+        source: What LangChain's own middleware calls the model for (`summarization`, `tool_selection`, …).
+        tags: Tags of the run.
+        metadata: Metadata and configurable values of the run, for rules; never stored.
+    """
+
+    thread: str | None = None
+    node: str | None = None
+    graph_step: int | None = None
+    task: str | None = None
+    checkpoint: str | None = None
+    namespace: str | None = None
+    node_attempt: int = 1
+    tenant: str = "default"
+    user: str | None = None
+    source: str | None = None
+    tags: frozenset[str] = frozenset()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What earlier steps left in the conversation.
+
+    Attributes:
+        turns: Human messages so far.
+        last_role: Role of the last message (`human`, `ai`, `tool`, `system`, …).
+        tool_results: Tool results since the last human message.
+        consecutive_errors: Failed tool results at the end of the conversation, without a good one between.
+        repeated_call: The last tool call was made before with the same arguments since the last human message.
+        last_model: The model that wrote the last AI message, as this router named it.
+    """
+
+    turns: int = 0
+    last_role: str | None = None
+    tool_results: int = 0
+    consecutive_errors: int = 0
+    repeated_call: bool = False
+    last_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a model must be able to do to answer a step.
+
+    Attributes:
+        tools: Tools are bound and may be called.
+        parallel_tools: Several tools may be called at once and the caller said so.
+        forced_tool: A tool must be called.
+        json_schema: The answer must keep to a response format.
+        images: The conversation holds images.
+        audio: The conversation holds audio.
+        files: The conversation holds documents.
+        builtin_tools: Types of provider tools that only some candidates know.
+        input_tokens: Estimated size of the prompt, tools included.
+        output_tokens: The most the answer may be; None where the caller set no limit.
+    """
+
+    tools: bool = False
+    parallel_tools: bool = False
+    forced_tool: bool = False
+    json_schema: bool = False
+    images: bool = False
+    audio: bool = False
+    files: bool = False
+    builtin_tools: tuple[str, ...] = ()
+    input_tokens: int = 0
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One call of a chat model inside an agent.
+
+    Attributes:
+        id: Identifies the step in traces and feedback; sorts by time.
+        kind: What the agent is doing.
+        kind_from: How the kind was found, in words.
+        kind_open: Structure left the kind open; semantic routes may settle it.
+        place: Where in a graph the step happens.
+        evidence: What earlier steps left behind.
+        needs: What an answer needs.
+        tool_names: Names of the tools that are bound.
+        text: The part of the conversation that says what the step is about; never stored unless asked for.
+        started_at: Unix time in seconds.
+    """
+
+    id: str
+    kind: StepKind
+    kind_from: str = ""
+    kind_open: bool = False
+    place: Place = field(default_factory=Place)
+    evidence: Evidence = field(default_factory=Evidence)
+    needs: Needs = field(default_factory=Needs)
+    tool_names: tuple[str, ...] = ()
+    text: str = ""
+    started_at: float = 0.0
