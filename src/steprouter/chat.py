@@ -1,0 +1,471 @@
+"""`StepRouter`: a LangChain chat model that holds chat models."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from os import PathLike
+from typing import Any, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from pydantic import ConfigDict, Field, InstanceOf
+
+from .drive import Clock, Run
+from .engine import Engine
+from .errors import ConfigError
+from .messages import closing_chunks, error_of, gateway, live_chunk, whole_message
+from .models.card import ModelCard
+from .models.identify import identity, shared_profile
+from .routing.decision import Decision
+from .routing.policy import Policy
+from .step.ask import Ask, Toolset
+from .tracing.archive import Traces
+
+RUN = "steprouter_run"
+TOOLS = "steprouter_tools"
+PRIVATE = (RUN, TOOLS)
+"""Keyword arguments that travel from the public methods to the private ones and must never reach a tracer, a
+cache key or a provider."""
+
+TOOL_KEYS = ("tools", "tool_choice", "response_format", "strict", "parallel_tool_calls")
+BASE_KEYS = ("stream", "ls_structured_output_format", "structured_output_format")
+"""Call arguments that LangChain's base class handles itself."""
+
+
+class StepRouter(BaseChatModel):
+    """A chat model that answers each step with the cheapest model that is sufficient.
+
+    Put it where an agent had its chat model.
+
+    Args:
+        models: The models that may answer: cards, LangChain chat models, or LangChain model strings.
+        policy: Rules, tiers, mode.
+        answer_cache: Reserved for the semantic cache; `cache` stays LangChain's own field.
+        budget: Reserved for spending limits.
+        store: `embedded`, a `redis://` or `rediss://` URL, or `memory`.
+        tenant: Whose data the steps are; None lets each run say in its configuration (`tenant`).
+        tracing: Whether traces are kept; on by default.
+        langchain: LangChain's own fields (`cache`, `callbacks`, `rate_limiter`, `disable_streaming`, …), and
+            `temperature`, `max_tokens`, `stop`, `streaming` as defaults of every call, whoever answers it.
+
+    Raises:
+        ConfigError: Something in the arguments is wrong; nothing was sent.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    models: tuple[InstanceOf[ModelCard], ...]
+    policy: InstanceOf[Policy] = Field(default_factory=Policy)
+    answer_cache: None = None
+    budget: None = None
+    store: str = Field(default="embedded", repr=False)
+    tenant: str | None = None
+    tracing: bool = True
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stop: list[str] | None = None
+    streaming: bool = False
+    engine: InstanceOf[Engine] = Field(exclude=True, repr=False)
+
+    def __init__(
+        self,
+        models: Sequence[ModelCard | BaseChatModel | str] = (),
+        *,
+        policy: Policy | None = None,
+        answer_cache: None = None,
+        budget: None = None,
+        store: str = "embedded",
+        tenant: str | None = None,
+        tracing: bool | None = None,
+        **langchain: Any,
+    ) -> None:
+        refuse_unknown_fields(langchain, type(self))
+        refuse_reserved(answer_cache=answer_cache, budget=budget)
+        cards = tuple(card_of(model) for model in models)
+        policy, tracing = policy or Policy(), tracing is not False
+        engine = langchain.pop("engine", None)
+        clock: Clock | None = langchain.pop("clock", None)
+        if not fits(engine, cards, policy, store, tenant, tracing):
+            engine = Engine(cards, policy, store=store, tenant=tenant, tracing=tracing, clock=clock)
+        ours: dict[str, Any] = {"models": cards, "policy": policy, "store": store, "tenant": tenant}
+        super().__init__(**ours, tracing=tracing, engine=engine, **langchain)  # type: ignore[call-arg]  # pydantic's
+
+    @classmethod
+    def from_file(cls, path: str | PathLike[str]) -> Self:
+        """A router as a YAML file describes it; environment variables win over the file.
+
+        Raises:
+            ConfigError: The file cannot be read, or something in it is wrong; names line and field.
+        """
+        from .config import load
+
+        settings = load(path)
+        return cls(
+            settings.models,
+            policy=settings.policy,
+            store=settings.store,
+            tenant=settings.tenant,
+            tracing=settings.tracing,
+        )
+
+    # What people ask of a router
+
+    @property
+    def cards(self) -> tuple[ModelCard, ...]:
+        """The models, with what was looked up filled in."""
+        return self.engine.cards
+
+    @property
+    def traces(self) -> Traces:
+        """What happened: `traces.list(thread)`, `traces.get(step_id)`."""
+        return self.engine.traces
+
+    def recommend(
+        self,
+        messages: LanguageModelInput,
+        *,
+        tools: Sequence[Any] = (),
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Decision:
+        """The decision for these messages; nobody is called and nothing is recorded.
+
+        Raises:
+            NoAbleModel: No model can take the step.
+        """
+        bound = Toolset.of(
+            tools,
+            tool_choice=kwargs.pop("tool_choice", None),
+            response_format=kwargs.pop("response_format", None),
+        )
+        ask = Ask(messages=tuple(self._convert_input(messages).to_messages()), tools=bound, settings=kwargs)
+        return self.engine.recommend(ask, config)[1]
+
+    async def arecommend(
+        self,
+        messages: LanguageModelInput,
+        *,
+        tools: Sequence[Any] = (),
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Decision:
+        """As `recommend`; deciding does no I/O, so nothing is awaited."""
+        return self.recommend(messages, tools=tools, config=config, **kwargs)
+
+    def feedback(self, step_id: str, score: float, *, reason: str | None = None) -> None:
+        """Say how good the answer of a step was: 0 is useless, 1 is right. The same verdict counts once.
+
+        Raises:
+            ConfigError: The score is out of range, or the step is not known.
+            StoreError: The store is away.
+        """
+        self.traces.add_feedback(step_id, score, reason=reason, at=self.engine.clock.now())
+
+    def close(self) -> None:
+        """Write waiting traces and give connections back. A router that is used again opens them anew."""
+        self.engine.close()
+
+    async def aclose(self) -> None:
+        """As `close`, for the running event loop's connections too."""
+        await self.engine.aclose()
+
+    # Decide before LangChain's run begins, so that tracing names the model that answers
+
+    def invoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Answer one step."""
+        messages = self._convert_input(input).to_messages()
+        run = self.engine.begin(*self.read_call(messages, stop, kwargs, config))
+        try:
+            return super().invoke(messages, config, stop=stop, **{**kwargs, RUN: run})
+        finally:
+            run.close()
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Answer one step without blocking the event loop."""
+        messages = self._convert_input(input).to_messages()
+        run = await self.engine.abegin(*self.read_call(messages, stop, kwargs, config))
+        try:
+            return await super().ainvoke(messages, config, stop=stop, **{**kwargs, RUN: run})
+        finally:
+            run.close()
+
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Answer one step piece by piece."""
+        messages = self._convert_input(input).to_messages()
+        run = self.engine.begin(*self.read_call(messages, stop, kwargs, config))
+        try:
+            yield from super().stream(messages, config, stop=stop, **{**kwargs, RUN: run})
+        finally:
+            run.close()
+
+    async def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Answer one step piece by piece without blocking the event loop."""
+        messages = self._convert_input(input).to_messages()
+        run = await self.engine.abegin(*self.read_call(messages, stop, kwargs, config))
+        chunks: Any = super().astream(messages, config, stop=stop, **{**kwargs, RUN: run})
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            run.close()
+
+    def read_call(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: Sequence[str] | None,
+        kwargs: Mapping[str, Any],
+        config: RunnableConfig | None = None,
+    ) -> tuple[Ask, RunnableConfig | None, str | None]:
+        """What a call asks, where, and the model it insists on, if any."""
+        defaults = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        settings = {key: value for key, value in defaults.items() if value is not None}
+        settings |= {k: v for k, v in kwargs.items() if k not in (*TOOL_KEYS, *BASE_KEYS, *PRIVATE)}
+        bound = kwargs.get(TOOLS)
+        if not isinstance(bound, Toolset):
+            bound = Toolset.of(
+                kwargs.get("tools") or (),
+                tool_choice=kwargs.get("tool_choice"),
+                response_format=kwargs.get("response_format"),
+                options={k: kwargs[k] for k in ("strict", "parallel_tool_calls") if k in kwargs},
+            )
+        settings = {k: v for k, v in settings.items() if k not in bound.options}
+        model = settings.pop("model", None)
+        ask = Ask(messages=tuple(messages), tools=bound, stop=tuple(stop or self.stop or ()), settings=settings)
+        return ask, config, model
+
+    # The private methods of the contract
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run = self.take_run(kwargs) or self.engine.begin(*self.read_call(messages, stop, kwargs))
+        for _ in self.engine.driver.stream(run, watched=False):
+            pass
+        return self.result(run)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run = self.take_run(kwargs) or await self.engine.abegin(*self.read_call(messages, stop, kwargs))
+        async with aclosing(self.engine.driver.astream(run, watched=False)) as pieces:
+            async for _ in pieces:
+                pass
+        return self.result(run)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        run, blocks = (
+            self.take_run(kwargs) or self.engine.begin(*self.read_call(messages, stop, kwargs)),
+            False,
+        )
+        for delta in self.engine.driver.stream(run, watched=True):
+            blocks = blocks or bool(delta.blocks)
+            yield live_chunk(delta)
+        yield from self.closing(run, blocks=blocks)
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        run = self.take_run(kwargs) or await self.engine.abegin(*self.read_call(messages, stop, kwargs))
+        blocks = False
+        async with aclosing(self.engine.driver.astream(run, watched=True)) as pieces:
+            async for delta in pieces:
+                blocks = blocks or bool(delta.blocks)
+                yield live_chunk(delta)
+        for chunk in self.closing(run, blocks=blocks):
+            yield chunk
+
+    def take_run(self, kwargs: Mapping[str, Any]) -> Run | None:
+        """The run that a public method began; None when LangChain came here by another way."""
+        run = kwargs.get(RUN)
+        return run if isinstance(run, Run) and run.pending is not None else None
+
+    def result(self, run: Run) -> ChatResult:
+        """The answer of an ended run as LangChain's result; raises where there is none."""
+        outcome, trace = ended(run)
+        if outcome.answered_by is None:
+            raise error_of(outcome, trace)
+        message = whole_message(outcome, trace, self.provider(outcome.answered_by.model))
+        return ChatResult(
+            generations=[ChatGeneration(message=message, generation_info=gateway(message.response_metadata))]
+        )
+
+    def closing(self, run: Run, *, blocks: bool) -> Iterator[ChatGenerationChunk]:
+        """The last chunks of an ended run; raises where there is no answer."""
+        outcome, trace = ended(run)
+        if outcome.answered_by is None:
+            raise error_of(outcome, trace)
+        return closing_chunks(outcome, trace, self.provider(outcome.answered_by.model), blocks=blocks)
+
+    def provider(self, model: str) -> dict[str, Any]:
+        """Provider and model name of a candidate, as message metadata has them."""
+        provider, name = identity(next(card for card in self.cards if card.name == model))
+        return {"model_provider": provider or "openai_compatible", "model_name": name or model}
+
+    # What others read from a chat model
+
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools; each candidate gets them in its own provider's way.
+
+        Raises:
+            ConfigError: `tool_choice` is no known spelling, or names a tool that is not bound.
+        """
+        options = {k: v for k, v in kwargs.items() if k in ("strict", "parallel_tool_calls") and v is not None}
+        bound = Toolset.of(
+            tools, tool_choice=tool_choice, response_format=kwargs.get("response_format"), options=options
+        )
+        # The OpenAI shape is for others to read: tracers, cache keys, `disable_streaming`, create_react_agent.
+        seen = {} if tool_choice is None else {"tool_choice": tool_choice}
+        return self.bind(tools=list(bound.schemas), **seen, **kwargs, **{TOOLS: bound})
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return shared_profile(self.engine.cards)
+
+    @property
+    def _llm_type(self) -> str:
+        return "steprouter-chat"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        named = [(card.name, *identity(card)) for card in self.engine.cards]
+        return {"models": named, "policy": repr(self.policy)}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        run = kwargs.get(RUN)
+        first = run.decision.models[0] if isinstance(run, Run) and run.decision else kwargs.get("model")
+        card = next((card for card in self.engine.cards if card.name == first), None)
+        params = LangSmithParams(ls_provider="steprouter", ls_model_name="steprouter", ls_model_type="chat")
+        if card is not None:
+            provider, name = identity(card)
+            params["ls_provider"], params["ls_model_name"] = (
+                provider or "openai_compatible",
+                name or card.name,
+            )
+        elif isinstance(first, str):
+            params["ls_model_name"] = first
+        if isinstance(temperature := kwargs.get("temperature", self.temperature), int | float):
+            params["ls_temperature"] = float(temperature)
+        if isinstance(limit := kwargs.get("max_tokens", self.max_tokens), int):
+            params["ls_max_tokens"] = limit
+        if ends := stop or self.stop:
+            params["ls_stop"] = ends
+        return params
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        return super()._get_invocation_params(stop=stop, **public(kwargs))
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        return super()._get_llm_string(stop=stop, **public(kwargs))
+
+
+def public(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Call arguments without those that only travel between our own methods."""
+    return {key: value for key, value in kwargs.items() if key not in PRIVATE}
+
+
+def ended(run: Run) -> Any:
+    """Outcome and trace of a run that was driven to its end."""
+    return run.outcome, run.trace
+
+
+def card_of(model: ModelCard | BaseChatModel | str) -> ModelCard:
+    """A card for whatever names a model.
+
+    Raises:
+        ConfigError: It is none of the three.
+    """
+    if isinstance(model, ModelCard):
+        return model
+    if isinstance(model, str):
+        return ModelCard(name=model.rpartition(":")[2], model=model)
+    if isinstance(model, BaseChatModel):
+        name = identity(ModelCard(name="?", model=model))[1]
+        return ModelCard(name=name or type(model).__name__, model=model)
+    raise ConfigError(f"models must be ModelCards, LangChain chat models or model strings, got {type(model).__name__}")
+
+
+def fits(
+    engine: Engine | None,
+    cards: tuple[ModelCard, ...],
+    policy: Policy,
+    store: str,
+    tenant: str | None,
+    tracing: bool,
+) -> bool:
+    """Whether an engine is still right.
+
+    `configurable_fields` rebuilds the router for each call, and connections must not be rebuilt with it.
+    """
+    return engine is not None and (engine.given, engine.policy, engine.store, engine.tenant, engine.tracing) == (
+        cards, policy, store, tenant, tracing,
+    )  # fmt: skip
+
+
+def refuse_unknown_fields(given: Mapping[str, Any], model: type[BaseChatModel]) -> None:
+    """Raise for arguments that no field takes: a setting that is silently ignored is worse than an error."""
+    unknown = sorted(set(given) - set(model.model_fields) - {"clock"})
+    if unknown:
+        raise ConfigError(
+            f"StepRouter takes no {unknown[0]!r}; set it on the models it holds, or for a call with "
+            f".bind({unknown[0]}=…)"
+        )
+
+
+def refuse_reserved(**reserved: object) -> None:
+    """Raise for arguments whose work is not there yet."""
+    for name, value in reserved.items():
+        if value is not None:
+            raise ConfigError(f"{name} must be None in this version, got {type(value).__name__}")

@@ -1,0 +1,194 @@
+"""The router without LangChain's face: models, policy, wires, store and traces, put together.
+
+Nothing here opens a connection or a file until a step or a reader needs it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from langchain_core.runnables.config import RunnableConfig, ensure_config
+from langchain_core.utils.uuid import uuid7
+from langgraph.config import get_stream_writer
+from langgraph.runtime import get_runtime
+
+from .drive import Clock, Driver, Run, SystemClock, Tell
+from .errors import ConfigError
+from .flow import Note, Outcome, Setting, run_step
+from .memory.recall import Recalled
+from .memory.traces import TraceKeeper
+from .models.card import ModelCard
+from .models.identify import complete_cards
+from .providers import open_wire
+from .routing.decide import decide
+from .routing.decision import Decision
+from .routing.policy import Policy
+from .step.ask import Ask
+from .step.graph import read_place
+from .step.read import read_step
+from .step.step import Place, Step
+from .store import Connection, connect, open_traces
+from .tracing.archive import Traces, store_trace
+from .tracing.make import make_trace
+from .tracing.record import Trace
+from .tracing.sink import Sink
+
+log = logging.getLogger("steprouter")
+
+
+class Engine:
+    """A router: reads steps, decides, drives, and keeps traces.
+
+    Args:
+        cards: The models; what a card leaves open is looked up.
+        policy: What the user asks.
+        store: Where traces and memory are kept.
+        tenant: Whose data all steps are; None lets each run say, in its configuration.
+        tracing: Whether traces are kept.
+        clock: Time.
+
+    Raises:
+        ConfigError: No model, two of one name, or a policy that names what is not there.
+    """
+
+    def __init__(
+        self,
+        cards: Sequence[ModelCard],
+        policy: Policy,
+        *,
+        store: str = "embedded",
+        tenant: str | None = None,
+        tracing: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
+        self.given = tuple(cards)
+        self.cards = complete_cards(cards)
+        policy.check(self.cards)
+        self.policy, self.store, self.tenant, self.tracing = policy, store, tenant, tracing
+        self.clock = clock or SystemClock()
+        self.prices = {card.name: card.price for card in self.cards}
+        self.connection: Connection = connect(store)
+        self.lock = threading.Lock()
+        self.opened: TraceKeeper | None = None
+        self.sink = Sink(self.write) if tracing else None
+        self.traces = Traces(self.keeper, tenant=tenant or "default", sink=self.sink)
+        self.driver = Driver(
+            {card.name: open_wire(card) for card in self.cards},
+            clock=self.clock,
+            settle=self.settle,
+            degraded=lambda: self.connection.degraded,
+        )
+
+    def read(self, ask: Ask, config: Mapping[str, Any] | None, model: str | None = None) -> tuple[Step, Tell]:
+        """The step that `ask` is here and now, and whom to tell about it."""
+        place, tell = surroundings(config, self.tenant)
+        if model is not None:
+            self.refuse_unknown(model)
+            place = replace(place, metadata={**place.metadata, "steprouter_model": model})
+        step = read_step(ask, place, step_id=str(uuid7()), started_at=self.clock.now(), nodes=self.policy.node_kinds)
+        return step, tell
+
+    def refuse_unknown(self, model: str) -> None:
+        """Raise where `model` is none of ours."""
+        if model not in self.prices:
+            raise ConfigError(f"model must name one of {sorted(self.prices)!r}, got {model!r}")
+
+    def begin(self, ask: Ask, config: Mapping[str, Any] | None = None, model: str | None = None) -> Run:
+        """Start a step and bring it to its decision; spends nothing.
+
+        Raises:
+            NoAbleModel: No model can take the step.
+            ConfigError: `model` is none of the router's.
+        """
+        step, tell = self.read(ask, config, model)
+        return self.driver.begin(step, run_step(step, ask, Setting(cards=self.cards, policy=self.policy)), tell)
+
+    async def abegin(self, ask: Ask, config: Mapping[str, Any] | None = None, model: str | None = None) -> Run:
+        """As `begin`, without blocking the event loop."""
+        step, tell = self.read(ask, config, model)
+        flow = run_step(step, ask, Setting(cards=self.cards, policy=self.policy))
+        return await self.driver.abegin(step, flow, tell)
+
+    def recommend(self, ask: Ask, config: Mapping[str, Any] | None = None) -> tuple[Step, Decision]:
+        """The decision for `ask`, without calling anybody and without a trace."""
+        step, _ = self.read(ask, config)
+        return step, decide(step, self.cards, self.policy, Recalled())
+
+    def settle(self, run: Run, outcome: Outcome) -> None:
+        """Make the trace of an ended step and hand it to the sink."""
+        run.trace = make_trace(
+            run.step,
+            outcome.decision,
+            outcome.attempts,
+            answered_by=outcome.answered_by,
+            outcome=ending(outcome),
+            prices=self.prices,
+            seconds=run.seconds,
+            degraded=outcome.degraded,
+        )
+        if self.sink is not None:
+            self.sink.put(run.trace)
+
+    def keeper(self) -> TraceKeeper:
+        """Where traces are kept, opened by its first use."""
+        with self.lock:
+            if self.opened is None:
+                self.opened = open_traces(self.connection)
+            return self.opened
+
+    def write(self, traces: Sequence[Trace]) -> None:
+        """Keep a batch of traces; what the store does not take is said once for the batch."""
+        kept = self.keeper().write([store_trace(trace) for trace in traces])
+        if kept < len(traces):
+            log.warning("%d traces were lost: %s", len(traces) - kept, self.connection.degraded or "not kept")
+
+    def close(self) -> None:
+        """Write what waits and give connections back; an engine that is used again opens them anew."""
+        if self.sink is not None:
+            self.sink.close()
+        for wire in self.driver.wires.values():
+            wire.close()
+        self.connection.close()
+        self.opened = None
+
+    async def aclose(self) -> None:
+        """As `close`, for the running event loop's connections too."""
+        for wire in self.driver.wires.values():
+            await wire.aclose()
+        await self.connection.aclose()
+        self.close()
+
+
+def ending(outcome: Outcome) -> str:
+    """How a step ended, in a word."""
+    if outcome.answered_by is not None:
+        return "sufficient" if outcome.answered_by.is_sufficient else "insufficient"
+    return outcome.gave_up.why if outcome.gave_up is not None else "unknown"
+
+
+def surroundings(config: Mapping[str, Any] | None, tenant: str | None) -> tuple[Place, Tell]:
+    """Where this call happens, and how to tell the graph's consumers about it.
+
+    Read on the caller's thread, before the step begins: contexts are lost on the way into other threads.
+    """
+    whole = ensure_config(cast("RunnableConfig | None", config))
+    callbacks = whole.get("callbacks")
+    inherited = getattr(callbacks, "inheritable_metadata", None) or {}
+    try:
+        runtime, writer = get_runtime(), get_stream_writer()
+    except (RuntimeError, KeyError):  # outside a graph, or in a chain that is not one
+        return read_place(whole, inherited=inherited, tenant=tenant), hear_nothing
+    place = read_place(whole, execution=runtime.execution_info, inherited=inherited, tenant=tenant)
+
+    def tell(note: Note) -> None:
+        writer({"type": "steprouter", "event": note.event, **note.facts})
+
+    return place, tell
+
+
+def hear_nothing(note: Note) -> None:
+    """Nobody listens outside a graph."""

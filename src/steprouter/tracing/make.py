@@ -1,0 +1,101 @@
+"""Makes the trace of a step from the values that the flow left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..answering.attempt import Attempt
+from ..answering.failures import Failure
+from ..models.card import Price
+from ..models.cost import cost_usd
+from ..routing.decision import Candidate, Decision
+from ..step.step import Step
+from .record import AttemptRecord, CandidateRecord, FailureRecord, Trace
+
+
+def make_trace(
+    step: Step,
+    decision: Decision,
+    attempts: Sequence[Attempt],
+    *,
+    answered_by: Attempt | None,
+    outcome: str,
+    prices: Mapping[str, Price | None],
+    seconds: float,
+    degraded: Sequence[str] = (),
+) -> Trace:
+    """The trace of `step`; `prices` by model name, `seconds` for the whole step."""
+    costs = [cost_usd(a.usage, prices.get(a.model)) for a in attempts]
+    known = [usd for usd in costs if usd is not None]
+    cost = sum(known) if len(known) == len(costs) else None
+    price = prices.get(decision.reference) if decision.reference else None
+    reference_cost = cost_usd(answered_by.usage, price) if answered_by else None
+    return Trace(
+        step_id=step.id,
+        started_at=step.started_at,
+        tenant=step.place.tenant,
+        thread=step.place.thread,
+        node=step.place.node,
+        graph_step=step.place.graph_step,
+        task=step.place.task,
+        kind=str(step.kind),
+        kind_from=step.kind_from,
+        input_tokens=step.needs.input_tokens,
+        model=answered_by.model if answered_by else None,
+        outcome=outcome,
+        reason=decision.reason,
+        rule=decision.rule,
+        candidates=tuple(candidate_record(c) for c in decision.candidates),
+        attempts=tuple(attempt_record(a, usd) for a, usd in zip(attempts, costs, strict=True)),
+        reference=decision.reference,
+        cost_usd=cost,
+        reference_cost_usd=reference_cost,
+        saved_usd=None if cost is None or reference_cost is None else reference_cost - cost,
+        seconds=seconds,
+        router_seconds=max(0.0, seconds - sum(a.seconds for a in attempts)),
+        degraded=tuple(degraded),
+    )
+
+
+def candidate_record(candidate: Candidate) -> CandidateRecord:
+    """A candidate as the trace keeps it."""
+    return CandidateRecord(
+        model=candidate.model,
+        tier=str(candidate.tier),
+        kept=candidate.kept,
+        reason=candidate.reason,
+        expected_usd=candidate.expected_usd,
+    )
+
+
+def attempt_record(attempt: Attempt, usd: float | None) -> AttemptRecord:
+    """An attempt as the trace keeps it: figures and reasons, no content."""
+    failure, usage = attempt.failure, attempt.usage
+    return AttemptRecord(
+        model=attempt.model,
+        why=attempt.why,
+        began_seconds=attempt.began_seconds,
+        seconds=attempt.seconds,
+        first_token_seconds=attempt.first_token_seconds,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        estimated=usage.estimated,
+        cost_usd=usd,
+        finish=attempt.answer.finish if attempt.answer else None,
+        failure=None if failure is None else failure_record(failure),
+        problems=attempt.problems,
+        shown_characters=len(attempt.shown),
+    )
+
+
+def failure_record(failure: Failure) -> FailureRecord:
+    """A failure as the trace keeps it."""
+    return FailureRecord(
+        kind=str(failure.kind),
+        phase=str(failure.phase),
+        status=failure.status,
+        code=failure.code,
+        text=failure.text,
+    )

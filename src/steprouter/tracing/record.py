@@ -1,0 +1,171 @@
+"""The trace of a step: what it was, what was decided and why, what was tried, what it cost and saved.
+
+A trace holds no prompt, no answer and no key. It is JSON with a schema version; readers ignore fields they do
+not know, and refuse a version newer than theirs by name.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION: Final = 1
+
+
+class Part(BaseModel):
+    """A part of a trace: frozen, and open to fields a newer writer adds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class CandidateRecord(Part):
+    """One model as the decision saw it.
+
+    Attributes:
+        model: Its name.
+        tier: Its strength.
+        kept: Whether it might be tried.
+        reason: Why it stood where it stood, or why it was refused.
+        expected_usd: Expected cost of the step on it; None where its price is unknown.
+    """
+
+    model: str
+    tier: str
+    kept: bool
+    reason: str
+    expected_usd: float | None = None
+
+
+class FailureRecord(Part):
+    """Why an attempt gave no answer; `text` is what the provider said, shortened and without keys."""
+
+    kind: str
+    phase: str
+    status: int | None = None
+    code: str | None = None
+    text: str = ""
+
+
+class AttemptRecord(Part):
+    """One call of one model.
+
+    Attributes:
+        model: Which one.
+        why: Why it was tried then.
+        began_seconds: When, counted from the beginning of the step.
+        seconds: How long it took.
+        first_token_seconds: Time to the first piece (TTFT).
+        input_tokens: Prompt, cached tokens included.
+        output_tokens: Answer, reasoning included.
+        cache_read_tokens: Part of the prompt that the provider's prompt cache served.
+        cache_write_tokens: Part of the prompt written into it.
+        estimated: The provider did not report the tokens; they are estimated.
+        cost_usd: What they cost; None where the price is unknown.
+        finish: Why the model stopped, in the provider's word.
+        failure: What went wrong, if it failed.
+        problems: What the checks found wrong with a finished answer.
+        shown_characters: How much of its text the consumer saw.
+    """
+
+    model: str
+    why: str
+    began_seconds: float
+    seconds: float
+    first_token_seconds: float | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    estimated: bool = False
+    cost_usd: float | None = None
+    finish: str | None = None
+    failure: FailureRecord | None = None
+    problems: tuple[str, ...] = ()
+    shown_characters: int = 0
+
+
+class FeedbackRecord(Part):
+    """A person's or program's verdict on the step: 0 is useless, 1 is right."""
+
+    score: float
+    reason: str | None = None
+    at: float
+
+
+class Trace(Part):
+    """The whole story of one step.
+
+    Attributes:
+        version: Version of this schema.
+        step_id: Identifies the step; sorts by time.
+        started_at: Unix time in seconds.
+        tenant: Whose data it was.
+        thread: The conversation; None outside a graph.
+        node: The graph node that called the model.
+        graph_step: LangGraph's counter of super-steps.
+        task: The node's execution.
+        kind: What the agent was doing.
+        kind_from: How the kind was found.
+        input_tokens: Estimated size of the prompt when the decision was made.
+        model: The model that answered; None if none did.
+        outcome: `sufficient`, `insufficient` (the best there was, with the problems found), or why there is none.
+        reason: Why the first model was first.
+        rule: The rule that matched, if any.
+        candidates: Every model, in the order of the decision.
+        attempts: What was tried, in order.
+        cache: Whether the semantic cache answered.
+        reference: The model that savings are counted against.
+        cost_usd: All attempts together; None if the price of any is unknown.
+        reference_cost_usd: What the answering attempt's tokens would have cost on the reference.
+        saved_usd: The difference, with its honest sign; None if either is unknown.
+        seconds: The whole step.
+        router_seconds: The router's own part of it.
+        degraded: What was broken on the way.
+        resumed: Where a broken stream was continued.
+        feedback: Verdicts that came later.
+    """
+
+    version: Literal[1] = SCHEMA_VERSION
+    step_id: str
+    started_at: float
+    tenant: str = "default"
+    thread: str | None = None
+    node: str | None = None
+    graph_step: int | None = None
+    task: str | None = None
+    kind: str
+    kind_from: str = ""
+    input_tokens: int = 0
+    model: str | None = None
+    outcome: str
+    reason: str = ""
+    rule: str | None = None
+    candidates: tuple[CandidateRecord, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
+    cache: Literal["off", "miss", "hit"] = "off"
+    reference: str | None = None
+    cost_usd: float | None = None
+    reference_cost_usd: float | None = None
+    saved_usd: float | None = None
+    seconds: float = 0.0
+    router_seconds: float = 0.0
+    degraded: tuple[str, ...] = ()
+    resumed: tuple[str, ...] = ()
+    feedback: tuple[FeedbackRecord, ...] = Field(default=())
+
+    @property
+    def answer(self) -> AttemptRecord | None:
+        """The attempt whose answer was given."""
+        given = [a for a in self.attempts if a.model == self.model and a.failure is None]
+        return given[-1] if given else None
+
+    @property
+    def input_tokens_billed(self) -> int:
+        """Prompt tokens of all attempts."""
+        return sum(a.input_tokens for a in self.attempts)
+
+    @property
+    def output_tokens_billed(self) -> int:
+        """Answer tokens of all attempts."""
+        return sum(a.output_tokens for a in self.attempts)
