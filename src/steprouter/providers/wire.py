@@ -1,0 +1,59 @@
+"""What a wire to a model promises, and what it saw when it failed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..answering.answer import Delta
+from ..answering.failures import Seen
+from ..step.ask import Ask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long each phase of a call may last, in seconds.
+
+    Attributes:
+        connect: Until the connection stands.
+        first_token: From sending the request to the first piece of the answer.
+        idle: Between two pieces.
+    """
+
+    connect: float = 5.0
+    first_token: float = 60.0
+    idle: float = 30.0
+
+
+class Wire(Protocol):
+    """A way to one model.
+
+    Promises:
+        - Pieces come as the model says them; nothing is retried and nothing is repeated.
+        - A stream that ended without a finish reason ends without a `finish` piece; it is not mended here.
+        - Tool-call fragments come with the index of their call; argument text comes as it was said.
+        - At most one piece carries `finish` and at most one carries `usage`.
+        - Closing the iterator closes the connection; the model stops generating where the server allows it.
+        - Whatever goes wrong is raised as it is; `saw` turns that error into facts, without secrets.
+    """
+
+    def stream(self, ask: Ask, timeouts: Timeouts) -> Iterator[Delta]:
+        """Say `ask` and give the answer piece by piece."""
+        ...
+
+    def astream(self, ask: Ask, timeouts: Timeouts) -> AsyncIterator[Delta]:
+        """As `stream`, without blocking the event loop."""
+        ...
+
+    def saw(self, error: Exception) -> Seen:
+        """The facts in an error this wire raised: status, code, text, retry-after."""
+        ...
+
+    def close(self) -> None:
+        """Give connections back; a closed wire opens new ones when it is used again."""
+        ...
+
+    async def aclose(self) -> None:
+        """As `close`, for the connections of the running event loop."""
+        ...
