@@ -21,7 +21,8 @@ def store_trace(trace: Trace) -> StoredTrace:
         thread=trace.thread or NO_THREAD,
         step_id=trace.step_id,
         started_at=trace.started_at,
-        payload=trace.model_dump_json(exclude_defaults=True).encode("utf-8", "surrogatepass"),
+        # Not pydantic's own JSON: it refuses lone surrogates, which cut JSON escapes leave in names and texts.
+        payload=json.dumps({"version": trace.version, **trace.model_dump(mode="json", exclude_defaults=True)}).encode(),
     )
 
 
@@ -32,10 +33,11 @@ def read_trace(payload: bytes) -> Trace:
         StoreError: It was written by a newer version, or is no trace.
     """
     try:
-        version = json.loads(payload).get("version", SCHEMA_VERSION)
+        kept = json.loads(payload)
+        version = kept.get("version")
         if version == SCHEMA_VERSION:
-            return Trace.model_validate_json(payload)
-    except (ValueError, AttributeError) as error:
+            return Trace.model_validate(kept)
+    except (ValueError, AttributeError, RecursionError) as error:
         raise StoreError(f"a kept trace cannot be read: {type(error).__name__}") from error
     raise StoreError(
         f"a kept trace has schema version {version!r}, this steprouter reads {SCHEMA_VERSION}; upgrade steprouter"

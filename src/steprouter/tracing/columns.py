@@ -54,17 +54,17 @@ class FittingTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table for this width."""
         columns = fitting(self.columns, options.max_width)
-        is_roomy = width_of(columns) <= options.max_width
+        widths = shared(columns, options.max_width)
         table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
         table.show_header = any(column.header for column in columns)
         table.show_footer = any(column.foot for column in columns)
-        for column in columns:
+        for column, width in zip(columns, widths, strict=True):
             table.add_column(
                 column.header,
                 column.foot,
                 justify="right" if column.right else "left",
                 no_wrap=column.least is None,
-                min_width=column.needed if is_roomy else None,
+                width=width,
                 overflow="fold",
             )
         for row in zip(*(column.cells for column in columns), strict=True):
@@ -81,6 +81,22 @@ def fitting(columns: Sequence[Column], width: int) -> list[Column]:
             break
         kept = [column for column in kept if column is not last]
     return kept
+
+
+def shared(columns: Sequence[Column], width: int) -> list[int | None]:
+    """The width of each column: what it needs, and of what is left over those that lack least come first.
+
+    Where even that is too much, rich decides.
+    """
+    spare = width - width_of(columns)
+    if spare < 0:
+        return [None] * len(columns)
+    widths: dict[int, int | None] = {}
+    for index, column in sorted(enumerate(columns), key=lambda pair: pair[1].natural - pair[1].needed):
+        more = min(column.natural - column.needed, spare)
+        spare -= more
+        widths[index] = column.needed + more
+    return [widths[index] for index in range(len(columns))]
 
 
 def width_of(columns: Sequence[Column]) -> int:

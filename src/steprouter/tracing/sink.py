@@ -16,15 +16,21 @@ log = logging.getLogger("steprouter.tracing")
 
 Write = Callable[[Sequence[Trace]], object]
 
+Item = Trace | threading.Event | None
+"""What waits: a trace, someone who waits for all before it to be written, or the end."""
+
 BATCH = 64
 """Traces written together: enough to share a round trip, few enough to be seen at once."""
+
+CLOSE_SECONDS = 5.0
+"""How long closing waits for what has gathered; a store that takes longer is taken to be away."""
 
 
 class Sink:
     """Accepts traces without waiting, writes them in a thread of its own.
 
     A full queue loses the newest trace and counts it; a step never waits for its trace. The thread starts with
-    the first trace, again after a fork, and ends with the sink.
+    the first trace, again after a fork, and ends with the sink, unless `write` holds the sink.
 
     Args:
         write: Writes a batch; what it raises is a log line, never an error of a step.
@@ -35,69 +41,82 @@ class Sink:
         self.write = write
         self.capacity = capacity
         self.dropped = 0
-        self.lock = threading.Lock()
         self.begin()
         atexit.register(close_if_alive, weakref.ref(self))
 
     def begin(self) -> None:
         """An empty queue without a thread, in this process."""
-        self.waiting: queue.Queue[Trace | None] = queue.Queue(self.capacity)
+        self.lock = threading.Lock()
+        # Simple queues may be put to from a finaliser, which can run amid a put of the same thread.
+        self.waiting: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
         self.process = os.getpid()
 
     def put(self, trace: Trace) -> None:
         """Take `trace`; never waits and never raises."""
-        self.ensure_thread()
-        try:
-            self.waiting.put_nowait(trace)
-        except queue.Full:
-            self.dropped += 1
-
-    def ensure_thread(self) -> None:
-        """Start the writing thread where there is none, as in a process that was forked."""
-        if self.thread is not None and self.process == os.getpid():
-            return
+        if self.process != os.getpid():
+            self.begin()  # a fork copies neither the thread nor a lock that can be trusted
         with self.lock:
-            if self.process != os.getpid():
-                self.begin()
-            if self.thread is None:
-                self.thread = threading.Thread(
-                    target=run, args=(self.waiting, self.write), name="steprouter-traces", daemon=True
-                )
-                self.thread.start()
+            if self.waiting.qsize() >= self.capacity or not self.has_thread():
+                self.dropped += 1
+            else:
+                self.waiting.put(trace)
+
+    def has_thread(self) -> bool:
+        """Whether someone writes what is put; starts the thread where there is none."""
+        if self.thread is None:
+            thread = threading.Thread(
+                target=run, args=(self.waiting, self.write), name="steprouter-traces", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is on its way out, or the system has no thread left
+                return False
+            self.thread = thread
+            weakref.finalize(self, self.waiting.put, None).atexit = False
+        return True
 
     def flush(self, timeout_seconds: float = 5.0) -> bool:
         """Wait until all that was put is written; False if that takes longer than the timeout."""
         if self.thread is None or self.process != os.getpid():
             return True
-        with self.waiting.all_tasks_done:
-            return self.waiting.all_tasks_done.wait_for(lambda: not self.waiting.unfinished_tasks, timeout_seconds)
+        written = threading.Event()
+        self.waiting.put(written)
+        return written.wait(timeout_seconds)
 
     def close(self) -> None:
         """Write what waits and end the thread; a sink that is used again starts a new one."""
+        if self.process != os.getpid():
+            return
         with self.lock:
             thread, self.thread = self.thread, None
-        if thread is not None and self.process == os.getpid():
-            self.waiting.put(None)
-            thread.join(timeout=5.0)
-            if self.dropped:
-                log.warning("%d traces were dropped because the queue was full", self.dropped)
+            waiting, self.waiting = self.waiting, queue.SimpleQueue()
+        if thread is None:
+            return
+        waiting.put(None)
+        thread.join(CLOSE_SECONDS)
+        if thread.is_alive():
+            log.warning("about %d traces were not written in time", waiting.qsize())
+        if self.dropped:
+            log.warning("%d traces were dropped because the queue was full", self.dropped)
 
 
-def run(waiting: queue.Queue[Trace | None], write: Write) -> None:
+def run(waiting: queue.SimpleQueue[Item], write: Write) -> None:
     """Write batches until told to stop. Holds no reference to the sink, so that an unused one can go."""
     while True:
         batch = take(waiting)
-        traces = [trace for trace in batch if trace is not None]
+        traces = [item for item in batch if isinstance(item, Trace)]
         if traces:
             write_guarded(write, traces)
-        for _ in batch:
-            waiting.task_done()
+        for item in batch:
+            if isinstance(item, threading.Event):
+                item.set()
         if None in batch:
             return
+        del batch, traces
 
 
-def take(waiting: queue.Queue[Trace | None]) -> list[Trace | None]:
+def take(waiting: queue.SimpleQueue[Item]) -> list[Item]:
     """The next item and what has gathered behind it, up to a batch or the end mark."""
     batch = [waiting.get()]
     while batch[-1] is not None and len(batch) < BATCH:

@@ -67,9 +67,7 @@ def steps_table(traces: Sequence[Trace]) -> RenderableType:
 def step_columns(traces: Sequence[Trace]) -> tuple[Column, ...]:
     """The columns of the table of steps, in reading order."""
     sums = Totals.of(traces)
-    tokens = in_and_out(
-        sum(t.input_tokens_billed for t in traces), sum(t.output_tokens_billed for t in traces)
-    )
+    tokens = in_and_out(sum(t.input_tokens_billed for t in traces), sum(t.output_tokens_billed for t in traces))
     return (
         Column(header="#", cells=cells((str(n) for n in range(1, len(traces) + 1)), "dim"), right=True),
         Column(header="node", cells=cells(name(t.node) for t in traces), rank=4, least=8),
@@ -78,9 +76,7 @@ def step_columns(traces: Sequence[Trace]) -> tuple[Column, ...]:
         Column(header="why", cells=tuple(why_cell(t) for t in traces), least=22, rank=1),
         Column(header="tries", cells=cells(tries(t) for t in traces), rank=7, right=True),
         Column(header="in/out", cells=cells(billed(t) for t in traces), foot=tokens, rank=6, right=True),
-        Column(
-            header="cost", cells=cells(money(t.cost_usd) for t in traces), foot=money(sums.cost_usd), right=True
-        ),
+        Column(header="cost", cells=cells(money(t.cost_usd) for t in traces), foot=money(sums.cost_usd), right=True),
         Column(
             header="reference",
             cells=cells(money(t.reference_cost_usd) for t in traces),
@@ -252,9 +248,7 @@ def attempts_table(attempts: Sequence[AttemptRecord]) -> RenderableType:
             Column(header="#", cells=cells((str(n) for n in range(1, len(attempts) + 1)), "dim"), right=True),
             Column(header="model", cells=cells(name(a.model) for a in attempts), least=8),
             Column(header="result", cells=tuple(result_cell(a) for a in attempts), least=10),
-            Column(
-                header="began", cells=cells(f"+{duration(a.began_seconds)}" for a in attempts), rank=3, right=True
-            ),
+            Column(header="began", cells=cells(f"+{duration(a.began_seconds)}" for a in attempts), rank=3, right=True),
             Column(header="1st token", cells=cells(first), rank=2, right=True),
             Column(header="took", cells=cells(duration(a.seconds) for a in attempts), rank=1, right=True),
             Column(header="in/out", cells=cells(tokens), rank=4, right=True),
@@ -360,3 +354,18 @@ def moment(at: float, zone: tzinfo) -> str:
         return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M:%S %Z").strip()
     except (ValueError, OverflowError, OSError):
         return "–"
+
+
+# What an examination found
+
+
+def findings_table(findings: Sequence[tuple[str, str, str]]) -> RenderableType:
+    """Findings as level (`ok`, `note`, `error`), subject and text."""
+    styles = {"ok": "green", "note": "yellow", "error": "bold red"}
+    return FittingTable(
+        (
+            Column(header="", cells=tuple(Text(level, style=styles.get(level, "")) for level, _, _ in findings)),
+            Column(header="", cells=cells(name(subject) for _, subject, _ in findings), least=12),
+            Column(header="", cells=cells(visible(text, 2000) for _, _, text in findings), least=24),
+        )
+    )

@@ -1,0 +1,116 @@
+"""The fields a configuration file may have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from ..models.card import Tier
+from ..step.step import StepKind
+from .complaints import Fields
+from .place import StoreFields
+
+
+def one_or_more(given: object) -> object:
+    """A text as a list of one, so that both can be written."""
+    return [given] if isinstance(given, str) else given
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(one_or_more)]
+
+
+class PriceFields(Fields):
+    """A `Price`."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write: float | None = None
+    dated: date | None = None
+    source: str = "user"
+
+
+class AbilityFields(Fields):
+    """`Abilities`; what is left out is unknown."""
+
+    tools: bool | None = None
+    parallel_tools: bool | None = None
+    tool_choice: bool | None = None
+    json_schema: bool | None = None
+    images: bool | None = None
+    audio: bool | None = None
+    files: bool | None = None
+    reasoning: bool | None = None
+    prefill: bool | None = None
+
+
+class ModelFields(Fields):
+    """A `ModelCard`."""
+
+    name: str
+    model: str
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    tier: Tier | None = None
+    price: PriceFields | None = None
+    window_tokens: int | None = None
+    max_output_tokens: int | None = None
+    abilities: AbilityFields = AbilityFields()
+    tools: Literal["native", "json_schema"] = "native"
+    region: str | None = None
+    tags: Words = ()
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class RuleFields(Fields):
+    """A `Rule`; conditions take one word or a list."""
+
+    name: str
+    kind: Words = ()
+    node: Words = ()
+    tag: Words = ()
+    tenant: Words = ()
+    user: Words = ()
+    keyword: Words = ()
+    min_tokens: int | None = None
+    max_tokens: int | None = None
+    tools: Words = ()
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    models: Words = ()
+    tier: Tier | None = None
+
+
+class PolicyFields(Fields):
+    """A `Policy`."""
+
+    rules: tuple[RuleFields, ...] = ()
+    kinds: dict[StepKind, Tier] = Field(default_factory=dict)
+    nodes: dict[str, StepKind | None] = Field(default_factory=dict)
+    reference: str | None = None
+    mode: Literal["route", "observe"] = "route"
+    max_attempts: int = 4
+    escalate: bool = True
+    stream_structured: bool = False
+
+
+class FileFields(StoreFields):
+    """The whole file."""
+
+    models: tuple[ModelFields, ...] = Field(min_length=1)
+    policy: PolicyFields = PolicyFields()
+    tracing: bool = True
+
+
+FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
+    (): FileFields,
+    ("models",): ModelFields,
+    ("models", "price"): PriceFields,
+    ("models", "abilities"): AbilityFields,
+    ("policy",): PolicyFields,
+    ("policy", "rules"): RuleFields,
+}
+"""The fields at each place of the file, positions in lists left out."""

@@ -1,0 +1,121 @@
+"""The settings of a router: cards, policy and places, from a file that the environment overrides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..models.card import Abilities, ModelCard, Price
+from ..routing.policy import Policy
+from ..routing.rules import Rule, names, refuse_unknown
+from .complaints import check
+from .document import Document, read_document
+from .fields import FIELDS_AT, FileFields, ModelFields, PolicyFields, RuleFields
+from .place import overridden
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterConfig:
+    """What a configuration file says of a router.
+
+    Attributes:
+        models: The models that may answer, as written; nothing is looked up.
+        policy: Rules, tiers, mode.
+        store: Where traces and memory are kept; may hold a password.
+        tenant: Whose data the steps are; None lets each run say.
+        tracing: Whether traces are kept.
+    """
+
+    models: tuple[ModelCard, ...]
+    policy: Policy = field(default_factory=Policy)
+    store: str = field(default="embedded", repr=False)
+    tenant: str | None = None
+    tracing: bool = True
+
+
+def load(path: str | PathLike[str], *, environment: Mapping[str, str] | None = None) -> RouterConfig:
+    """The settings in a YAML file; `STEPROUTER_STORE`, `STEPROUTER_TENANT` and `STEPROUTER_MODE` win over it.
+
+    Args:
+        path: The file.
+        environment: Where those and `${NAME}` are looked up; default the process's.
+
+    Raises:
+        ConfigError: The file cannot be read, or something in it is wrong; names file, line and field.
+    """
+    environment = os.environ if environment is None else environment
+    document = read_document(Path(path), environment)
+    fields = check(document, FileFields, FIELDS_AT)
+    cards = make_cards(document, fields.models)
+    policy = make_policy(document, fields.policy, cards)
+    place = overridden(fields, environment)
+    return RouterConfig(
+        models=cards,
+        policy=with_mode(policy, environment),
+        store=place.store,
+        tenant=place.tenant,
+        tracing=fields.tracing,
+    )
+
+
+def with_mode(policy: Policy, environment: Mapping[str, str]) -> Policy:
+    """The policy in the mode that the environment says, if it says one."""
+    mode: Any = environment.get("STEPROUTER_MODE")
+    try:
+        return replace(policy, mode=mode) if mode else policy
+    except ConfigError as error:
+        raise ConfigError(f"environment variable STEPROUTER_MODE: {error}") from None
+
+
+def make_cards(document: Document, models: Sequence[ModelFields]) -> tuple[ModelCard, ...]:
+    """The cards, whose names must differ."""
+    cards: list[ModelCard] = []
+    for index, fields in enumerate(models):
+        given = fields.model_dump(exclude_unset=True, exclude={"price", "abilities", "tags"})
+        if fields.price is not None:
+            prices = fields.price.model_dump()
+            given["price"] = document.build(("models", index, "price"), partial(Price, **prices))
+        abilities = Abilities(**fields.abilities.model_dump())
+        make = partial(ModelCard, **given, abilities=abilities, tags=frozenset(fields.tags))
+        card = document.build(("models", index), make)
+        if card.name in {other.name for other in cards}:
+            raise document.error(("models", index, "name"), f"model names must be unique, got {card.name!r} twice")
+        cards.append(card)
+    return tuple(cards)
+
+
+def make_policy(document: Document, fields: PolicyFields, cards: Sequence[ModelCard]) -> Policy:
+    """The policy. Names are checked here, where their lines are known; what depends on tiers, by the router."""
+    rules: list[Rule] = []
+    for index, rule_fields in enumerate(fields.rules):
+        rule = make_rule(document, index, rule_fields, cards, fields.nodes)
+        if rule.name in {other.name for other in rules}:
+            place = ("policy", "rules", index, "name")
+            raise document.error(place, f"rule names must be unique, got {rule.name!r} twice")
+        rules.append(rule)
+    if fields.reference is not None:
+        known = {card.name for card in cards}
+        check_reference = partial(refuse_unknown, "reference", "model", {fields.reference}, known)
+        document.build(("policy", "reference"), check_reference)
+    given = fields.model_dump(exclude_unset=True, exclude={"rules"})
+    return document.build(("policy",), partial(Policy, **given, rules=tuple(rules)))
+
+
+def make_rule(
+    document: Document, index: int, fields: RuleFields, cards: Sequence[ModelCard], nodes: Mapping[str, object]
+) -> Rule:
+    """A rule that names only what is there."""
+    place = ("policy", "rules", index)
+    rule = document.build(place, partial(Rule, **fields.model_dump(exclude_unset=True)))
+    known = {card.name for card in cards} | {tag for card in cards for tag in card.tags}
+    who = f"rule {rule.name!r}"
+    document.build((*place, "models"), partial(refuse_unknown, who, "model", names(rule.models), known))
+    if nodes:
+        document.build((*place, "node"), partial(refuse_unknown, who, "node", names(rule.node), nodes.keys()))
+    return rule

@@ -1,0 +1,270 @@
+"""What a configuration file may say, and what is said about mistakes in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steprouter.config import RouterConfig, StorePlace, load, load_place
+from steprouter.config.document import read_document
+from steprouter.config.fields import AbilityFields, ModelFields, PolicyFields, PriceFields, RuleFields
+from steprouter.errors import ConfigError
+from steprouter.models.card import Abilities, ModelCard, Price, Tier
+from steprouter.routing.policy import Policy
+from steprouter.routing.rules import Rule
+from steprouter.step.step import StepKind
+
+KEY = "sk-very-secret-0123456789"
+WHOLE = """\
+models:
+  - name: small
+    model: openai:gpt-5.6-luna
+    price: {input: 0.2, output: 1.2, dated: 2026-11-22}
+  - name: local
+    base_url: http://127.0.0.1:8080/v1
+    model: qwen
+    tier: low
+    tools: json_schema
+    window_tokens: 8192
+    abilities: {images: false}
+    api_key: ${LOCAL_KEY}
+    headers: {X-Team: "${LOCAL_KEY}"}
+    tags: inside
+policy:
+  reference: small
+  kinds: {answer: high}
+  nodes: {planner: plan, agent: null}
+  rules:
+    - {name: pii stays here, keyword: [iban], models: inside}
+store: redis://:hunter22@localhost/1
+tenant: acme
+"""
+
+Load = Callable[..., RouterConfig]
+Mistake = Callable[..., str]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Load:
+    """Loads a text as a file, with a key in the environment."""
+
+    def load_text(text: str, **environment: str) -> RouterConfig:
+        (tmp_path / "steprouter.yaml").write_text(text)
+        return load(tmp_path / "steprouter.yaml", environment={"LOCAL_KEY": KEY, **environment})
+
+    return load_text
+
+
+@pytest.fixture
+def mistake(loaded: Load, tmp_path: Path) -> Mistake:
+    """The message about a text, without the directory of the test."""
+
+    def message(text: str, **environment: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            loaded(text, **environment)
+        return str(caught.value).replace(f"{tmp_path}/", "")
+
+    return message
+
+
+def test_a_file_gives_cards_policy_and_places_as_frozen_values(loaded: Load) -> None:
+    config = loaded(WHOLE)
+    price = Price(input=0.2, output=1.2, dated=date(2026, 11, 22))
+    assert config.models[0] == ModelCard(name="small", model="openai:gpt-5.6-luna", price=price)
+    assert config.policy == Policy(
+        rules=(Rule(name="pii stays here", keyword="iban", models="inside"),),
+        kinds={StepKind.ANSWER: Tier.HIGH},
+        nodes={"planner": StepKind.PLAN, "agent": None},
+        reference="small",
+    )
+    assert (config.store, config.tenant, config.tracing) == ("redis://:hunter22@localhost/1", "acme", True)
+
+
+def test_keys_come_from_the_environment_and_are_in_no_repr(loaded: Load) -> None:
+    config = loaded(WHOLE)
+    local = config.models[1]
+    assert local.api_key is not None
+    assert local.api_key.get_secret_value() == KEY
+    assert local.headers["X-Team"].get_secret_value() == KEY
+    assert KEY not in repr(config)
+    assert "hunter22" not in repr(config)
+
+
+def test_abilities_and_tags_of_a_model_are_read_as_stated(loaded: Load) -> None:
+    local = loaded(WHOLE).models[1]
+    assert local.abilities == Abilities(images=False)
+    assert (local.tier, local.tools, local.window_tokens) == (Tier.LOW, "json_schema", 8192)
+    assert local.tags == {"inside"}
+
+
+def test_environment_variables_win_over_the_file(loaded: Load) -> None:
+    config = loaded(WHOLE, STEPROUTER_STORE="memory", STEPROUTER_TENANT="other", STEPROUTER_MODE="observe")
+    assert (config.store, config.tenant, config.policy.mode) == ("memory", "other", "observe")
+
+
+def test_an_empty_environment_variable_leaves_the_file_as_it_is(loaded: Load) -> None:
+    assert loaded(WHOLE, STEPROUTER_TENANT="", STEPROUTER_MODE="").tenant == "acme"
+
+
+def test_a_mode_from_the_environment_is_named_as_such_when_it_is_wrong(mistake: Mistake) -> None:
+    said = "environment variable STEPROUTER_MODE: mode must be 'route' or 'observe', got 'watch'"
+    assert mistake(WHOLE, STEPROUTER_MODE="watch") == said
+
+
+def test_the_place_of_traces_is_read_without_the_keys_of_models(tmp_path: Path) -> None:
+    (tmp_path / "f.yaml").write_text(WHOLE)
+    assert load_place(tmp_path / "f.yaml", environment={}) == StorePlace(
+        store="redis://:hunter22@localhost/1", tenant="acme"
+    )
+    assert load_place(None, environment={"STEPROUTER_TENANT": "t"}) == StorePlace(tenant="t")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("price:", "prise:"), "line 4, models[0].prise: unknown field; did you mean 'price'?"),
+        (("reference:", "zebra:"), "line 16, policy.zebra: unknown field; known are ['rules', 'kinds', 'nodes', "),
+        (("tier: low", "tier: lwo"), "line 8, models[1].tier: must be 'low', 'mid', 'mid_high' or 'high', got 'lwo'"),
+        (("{answer: high}", "{anser: high}"), "line 17, policy.kinds.anser: must be 'plan', 'tool_call',"),
+        (("8192", "lots"), "line 10, models[1].window_tokens: must be a whole number, got 'lots'"),
+        (("8192", "-1"), "line 5, models[1]: window_tokens of 'local' must be more than 0, got -1"),
+        (("input: 0.2", "input: -1"), "line 4, models[0].price: price input must be USD per million tokens, 0 or"),
+        (("input: 0.2, ", ""), "line 4, models[0].price.input: is missing; it must be given"),
+        (("{images: false}", "[images]"), "line 11, models[1].abilities: must be a mapping of fields, got a list"),
+        (("acme", "no"), "line 22, tenant: must be text, in quotes where YAML would read it otherwise, got False"),
+        (("name: local", "name: small"), "line 5, models[1].name: model names must be unique, got 'small' twice"),
+        (("http:", "ftp:"), "line 5, models[1]: base_url of 'local' must begin with http:// or https://, got 'ftp"),
+        ((", models: inside", ""), "line 20, policy.rules[0]: rule 'pii stays here' must say `models` or `tier`"),
+        (("models: inside", "models: insid"), "line 20, policy.rules[0].models: rule 'pii stays here' names the"),
+        (("keyword: [iban]", "kind: chta"), "line 20, policy.rules[0]: rule 'pii stays here' names the kind 'chta'"),
+        (("keyword: [iban]", "node: planer"), "line 20, policy.rules[0].node: rule 'pii stays here' names the"),
+        (("reference: small", "reference: smal"), "line 16, policy.reference: reference names the unknown model"),
+        (("tenant: acme", "store: memory"), "line 22, store: stands twice, first in line 21; keep one"),
+        (("tier: low", "tier: [low"), "line 9, column 10: expected ',' or ']', but got ':'"),
+        (("tier: low", "tier: *low"), "line 8, column 11: aliases are not supported; write the value out"),
+        (("qwen", "!!python/name:os.system x"), "line 7, column 12: could not determine a constructor for the tag"),
+        (("2026-11-22", "2026-13-45"), "line 4, models[0].price.dated: month must be in 1..12"),
+        (("${LOCAL_KEY}", "${NO_KEY}"), "line 12, models[1].api_key: the environment variable NO_KEY is not set; set"),
+        (("${LOCAL_KEY}", "${no-key}"), "line 12, models[1].api_key: a variable must be written ${NAME}; write $$ for"),
+        (('"${LOCAL_KEY}"', "${LOCAL_KEY}"), "line 13, column 24: expected ',' or '}', but got '{'; inside braces"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_file_line_and_field(wrong: tuple[str, str], said: str, mistake: Mistake) -> None:
+    assert mistake(WHOLE.replace(*wrong, 1)).startswith(f"steprouter.yaml {said}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "steprouter.yaml line 1: the file must hold fields such as `models:`, got nothing"),
+        ("- a", "steprouter.yaml line 1: the file must hold fields such as `models:`, got a list"),
+        ("models: []", "steprouter.yaml line 1, models: must not be empty"),
+        ("store: memory", "steprouter.yaml line 1, models: is missing; it must be given"),
+        ("models: [openai:x]", "steprouter.yaml line 1, models[0]: must be a mapping of fields, got 'openai:x'"),
+        ("? [a]\n: b", "steprouter.yaml line 1: the name of a field must be plain text"),
+        ("a: \x01", "steprouter.yaml must be YAML text without control characters: unacceptable character #x0001"),
+    ],
+)
+def test_a_file_that_is_no_configuration_says_what_one_looks_like(text: str, said: str, mistake: Mistake) -> None:
+    assert mistake(text).startswith(said)
+
+
+def test_several_mistakes_name_the_first_line_and_how_many_follow(mistake: Mistake) -> None:
+    said = mistake(WHOLE.replace("tier: low", "tier: 1").replace("8192", "x").replace("acme", "[]"))
+    assert said.startswith("steprouter.yaml line 8, models[1].tier: ")
+    assert said.endswith("got 1 (2 more after this one)")
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"can be read, got '.*none.yaml': No such file or directory"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"tenant: \xe9")
+    with pytest.raises(ConfigError, match=r"latin.yaml must be UTF-8 text: unexpected end of data at byte 8"):
+        load(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("tier: low", "tier: ${LOCAL_KEY}"),
+        ("http://127.0.0.1:8080/v1", "${LOCAL_KEY}"),
+        ("tools: json_schema", "tools: ${LOCAL_KEY}"),
+        ("8192", "${LOCAL_KEY}"),
+        ("reference: small", "reference: ${LOCAL_KEY}"),
+        ("api_key: ${LOCAL_KEY}", f"api_key: {KEY}\n    tier: {KEY}"),
+        ("api_key: ${LOCAL_KEY}", f"api_key: [{KEY}]"),
+        ("api_key: ${LOCAL_KEY}", f"api_kye: {KEY}"),
+    ],
+)
+def test_no_message_holds_a_key_wherever_it_was_written(wrong: tuple[str, str], mistake: Mistake) -> None:
+    assert KEY not in mistake(WHOLE.replace(*wrong, 1))
+
+
+def test_a_long_key_in_the_wrong_field_is_not_shown_in_part(mistake: Mistake) -> None:
+    said = mistake(WHOLE.replace("tier: low", "tier: ${LONG_KEY}"), LONG_KEY="sk-" + "q" * 500)
+    assert said.endswith("got '${LONG_KEY}'")
+
+
+def test_a_password_in_a_url_is_masked_in_messages(mistake: Mistake) -> None:
+    said = mistake(WHOLE.replace("http://127.0.0.1", "ftp://me:hunter22@host"))
+    assert said.endswith("got 'ftp://***@host:8080/v1'")
+
+
+def test_an_error_carries_no_cause_that_quotes_what_was_masked(loaded: Load) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(WHOLE.replace("tier: low", "tier: ${LOCAL_KEY}"))
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_doubled_dollar_sign_stands_for_one(loaded: Load) -> None:
+    config = loaded(WHOLE.replace("acme", "'$${LOCAL_KEY} costs $$5'"))
+    assert config.tenant == "${LOCAL_KEY} costs $5"
+
+
+def test_names_that_yaml_would_read_as_other_things_stay_text(loaded: Load) -> None:
+    config = loaded(WHOLE.replace("{planner: plan, agent: null}", "{no: plan, 1: null, 2026-01-01: chat}"))
+    assert set(config.policy.nodes) == {"no", "1", "2026-01-01"}
+
+
+def test_the_example_in_the_documentation_can_be_loaded(loaded: Load) -> None:
+    page = Path(__file__).parents[1] / "docs" / "configuration.md"
+    example = page.read_text().split("```yaml\n")[1].split("```")[0]
+    config = loaded(example)
+    assert [card.name for card in config.models] == ["small", "large", "local"]
+    assert config.policy.reference == "large"
+
+
+PAIRS: Mapping[type, type] = {
+    ModelFields: ModelCard,
+    PriceFields: Price,
+    AbilityFields: Abilities,
+    RuleFields: Rule,
+    PolicyFields: Policy,
+}
+
+
+@pytest.mark.parametrize("shape", [ModelFields, PriceFields, AbilityFields, RuleFields, PolicyFields])
+def test_a_file_can_say_exactly_what_the_values_hold(shape: type[ModelFields]) -> None:
+    value = PAIRS[shape]
+    assert set(shape.model_fields) == {field.name for field in fields(value)}
+
+
+@given(text=st.text(st.sampled_from("ab:-[]{}#&*!|>'\"%@`$ \n\t0?,~"), max_size=30))
+def test_any_text_is_a_document_or_an_error_that_names_the_file(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(text)
+    said = str(path)
+    try:
+        read_document(path, {})
+    except ConfigError as error:
+        said = str(error)
+    assert said.startswith(str(path))
