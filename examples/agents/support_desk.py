@@ -4,7 +4,7 @@ What to watch in the trace:
 - triage, tool calls and reading results go to the small model, the reply to the customer to the large one;
 - one call of the small model breaks the tool's schema: it is refused unseen and the large model asked instead;
 - one provider is down for a moment: the step fails over, the agent does not notice;
-- a tool fails once: the next step is a `recover` step.
+- a tool fails twice: the first `recover` step stays on the small model, the second moves up.
 
     python examples/agents/support_desk.py            simulated providers: no key is read, nothing is paid
     python examples/agents/support_desk.py --keys     the providers whose keys are in the environment
@@ -33,6 +33,17 @@ from steprouter.tracing.terminal import steps_table
 
 HERE = Path(__file__).parent
 CUSTOMER = "The customer is Ana Silva; her cards end in 4821 and 7730."
+
+REPLY = [
+    SystemMessage(f"You are a bank clerk. Write the reply to the customer in one or two plain sentences. {CUSTOMER}"),
+    HumanMessage("Customer: My top-up is not working\nDone: the top-up of 50 EUR was repeated and went through"),
+    AIMessage("Dear Ana, your top-up of 50 EUR has now gone through. We are sorry for the trouble."),
+]
+NOTE = [
+    SystemMessage("Note the case in one short line."),
+    HumanMessage("My top-up is not working -> Dear Ana, your top-up of 50 EUR has now gone through."),
+    AIMessage("Top-up of 50 EUR repeated, done."),
+]
 
 
 class Triage(BaseModel):
@@ -72,16 +83,14 @@ def build_desk(router: StepRouter, database: Path) -> CompiledStateGraph[Case, N
     def reply(case: Case) -> Case:
         done = "\n".join(m.text for m in case.get("messages", []) if isinstance(m, AIMessage) and m.text)
         asked = f"Customer: {case['ticket']}\nDone: {done or 'nothing yet'}"
-        system = SystemMessage(f"Write the reply to the customer in two sentences. {CUSTOMER}")
-        return {"reply": router.invoke([system, HumanMessage(asked)]).text}
+        return {"reply": router.invoke([*REPLY, HumanMessage(asked)]).text}
 
     def summary(case: Case) -> Case:
-        told = f"{case['ticket']}\n{case['reply']}"
-        return {"note": router.invoke([SystemMessage("Note this case in one line."), HumanMessage(told)]).text}
+        told = f"{case['ticket']} -> {case['reply']}"
+        return {"note": router.invoke([*NOTE, HumanMessage(told)], stop=["\n"]).text}
 
     desk = StateGraph(Case)
-    for node in (triage, work, reply, summary):
-        desk.add_node(node.__name__, node)
+    desk.add_node(triage).add_node(work).add_node(reply).add_node(summary)
     desk.add_edge(START, "triage")
     desk.add_conditional_edges("triage", lambda c: "reply" if c["topic"] == "question" else "work", ["work", "reply"])
     desk.add_edge("work", "reply")
@@ -100,8 +109,8 @@ def customer_messages(count: int) -> list[str]:
 def run(models: DeskModels, *, messages: int, console: Console) -> None:
     """Work through customer messages and print what was said and which model said it."""
     thread = f"desk-{time.strftime('%Y%m%d-%H%M%S')}"
-    policy = Policy(nodes={"reply": StepKind.ANSWER, "triage": None, "summary": None, "work": None, "model": None})
-    router = StepRouter(models.cards, policy=policy)
+    nodes = {"reply": StepKind.ANSWER, "triage": None, "summary": None, "work": None, "model": None}
+    router = StepRouter(models.cards, policy=Policy(nodes=nodes, kinds=models.kinds))
     desk = build_desk(router, HERE / ".data" / "desk.sqlite")
     for text in customer_messages(messages):
         case = desk.invoke({"ticket": text}, {"configurable": {"thread_id": thread}, "recursion_limit": 25})
