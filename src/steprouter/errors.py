@@ -59,7 +59,7 @@ class AnswerBroken(StepRouterError, ModelError):
 
     is_retryable = True
 
-    def __init__(self, message: str, *, partial: str, trace: StepTrace | None = None) -> None:
+    def __init__(self, message: str, *, partial: str = "", trace: StepTrace | None = None) -> None:
         super().__init__(message)
         self.partial = partial
         self.trace = trace

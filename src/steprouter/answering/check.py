@@ -12,6 +12,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, SchemaError
 from jsonschema.exceptions import best_match
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from ..step.ask import Ask, tool_name
 from ..step.kinds import not_tools
@@ -20,8 +22,14 @@ from .answer import Answer, ToolCall
 CUT_FINISHES = frozenset({"length", "max_tokens", "max_output_tokens", "MAX_TOKENS", "incomplete"})
 """Finish reasons that say the answer was cut at a limit, in the providers' own words."""
 
-FILTER_FINISHES = frozenset({"content_filter", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"})
-REFUSAL_FINISHES = frozenset({"refusal"})
+REFUSED_FINISHES = frozenset(
+    {"content_filter", "refusal", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"}
+)
+"""Finish reasons that say the provider's filter or the model itself would not answer."""
+
+
+NOT_CONTENT = frozenset({"text", "thinking", "redacted_thinking", "reasoning", "reasoning_content"})
+"""Blocks that make no answer by themselves: an agent that gets nothing but thoughts has got nothing."""
 
 
 def problems(answer: Answer, ask: Ask) -> tuple[str, ...]:
@@ -29,14 +37,26 @@ def problems(answer: Answer, ask: Ask) -> tuple[str, ...]:
     found = [problem for call in answer.tool_calls if (problem := call_problem(call, ask))]
     if answer.finish in CUT_FINISHES:
         found.append(f"cut off (finish reason {answer.finish})")
-    if not answer.tool_calls:
-        if ask.tools.choice is not None and ask.tools.choice.mode in ("any", "tool"):
+    if is_refused(answer):
+        found.append(f"refused (finish reason {answer.finish})")
+    elif not answer.tool_calls:
+        if ask.tools.choice is not None and ask.tools.choice.mode in ("any", "tool") and not ask.tools.builtin:
             found.append("a tool call was required, none was made")
-        elif not answer.text.strip() and not any(d.blocks for d in answer.unshown):
+        elif not answer.text.strip() and not any(is_content(b) for d in answer.unshown for b in d.blocks):
             found.append("empty answer")
         elif ask.tools.response_format is not None and answer.finish not in CUT_FINISHES:
             found.extend(format_problems(answer.text, not_tools(ask.tools.response_format)))
     return tuple(found)
+
+
+def is_refused(answer: Answer) -> bool:
+    """Whether the provider or the model would not answer; asking another one is a matter of policy, not of strength."""
+    return answer.finish in REFUSED_FINISHES
+
+
+def is_content(block: Mapping[str, Any]) -> bool:
+    """Whether a content block is something to give: neither thought nor text, which is looked at by itself."""
+    return block.get("type") not in NOT_CONTENT
 
 
 def call_problem(call: ToolCall, ask: Ask) -> str | None:
@@ -45,6 +65,8 @@ def call_problem(call: ToolCall, ask: Ask) -> str | None:
     if call.name not in schemas:
         # A provider's built-in tools run at the provider; their names are not ours to judge.
         return None if ask.tools.builtin else f"unknown tool {shorten(call.name)!r}"
+    if not ask.tools.may_be_called:
+        return f"tools were forbidden, {call.name!r} was called"
     if ask.tools.choice is not None and ask.tools.choice.mode == "tool" and call.name != ask.tools.choice.name:
         return f"tool {ask.tools.choice.name!r} was required, {call.name!r} was called"
     if call.args is None:
@@ -66,14 +88,19 @@ def format_problems(text: str, schema: Mapping[str, Any]) -> list[str]:
 
 def schema_problem(value: Any, schema: Mapping[str, Any]) -> str | None:
     """The most telling way in which `value` breaks `schema`; None if it does not, or the schema is itself broken."""
-    validator = validator_for(json.dumps(schema, sort_keys=True, default=str))
-    if validator is None:
-        return None
-    error = best_match(validator.iter_errors(value))
+    try:
+        schema_json = json.dumps(schema, default=str)
+        validator = validator_for(schema_json)
+        error = best_match(validator.iter_errors(value)) if validator is not None else None
+    except (ArithmeticError, RecursionError, TypeError, ValueError, Unresolvable):
+        return None  # references that lead nowhere or in a circle, infinity by a multiple
     if error is None:
         return None
-    # The value itself may be personal; the trace names where and which rule, not what was said.
-    where = "/".join(str(part) for part in error.absolute_path) or "the object"
+    # What was said may be personal, keys too; the trace names where and which rule, in the schema's words.
+    path = (
+        str(part) if isinstance(part, int) or json.dumps(part) in schema_json else "*" for part in error.absolute_path
+    )
+    where = "/".join(path) or "the object"
     missing = error.validator == "required"
     rule = shorten(error.message) if missing else f"{error.validator} {shorten(str(error.validator_value))}"
     return f"{where} breaks {rule}"
@@ -87,7 +114,8 @@ def validator_for(schema_json: str) -> Draft202012Validator | None:
         Draft202012Validator.check_schema(schema)
     except SchemaError:
         return None
-    return Draft202012Validator(schema)
+    # A registry of our own fetches nothing: by default a `$ref` to a URL is downloaded while a step waits.
+    return Draft202012Validator(schema, registry=Registry())
 
 
 def shorten(text: str, limit: int = 120) -> str:

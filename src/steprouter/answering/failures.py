@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -109,13 +110,21 @@ LASTING = frozenset(
 )
 """Failures that the same request would meet again."""
 
-CODES: tuple[tuple[str, FailureKind], ...] = (
+HIDDEN_IN_400: tuple[tuple[str, FailureKind], ...] = (
     (
-        "context_length|context_window|exceed_context|prompt is too long|maximum context|too many (input )?tokens|"
-        "input is too long|string_above_max_length",
+        (
+            r"context[_ ](length|window|limit|size)|exceed_context|maximum context|(prompt|input) is too long|"
+            r"too many (input )?tokens|string_above_max_length|maximum prompt length|input token count"
+        ),
         FailureKind.CONTEXT_OVERFLOW,
     ),
     ("content_filter|content_policy|responsible_ai|content management policy", FailureKind.CONTENT_FILTERED),
+    ("api_key_invalid|api key not valid", FailureKind.AUTH),
+)
+"""What a 400 may be in truth; Google answers a wrong key with one."""
+
+CODES: tuple[tuple[str, FailureKind], ...] = (
+    *HIDDEN_IN_400,
     ("rate_limit|too many requests|quota|resource_exhausted", FailureKind.RATE_LIMITED),
     ("overloaded|slow_down", FailureKind.OVERLOADED),
     ("invalid_api_key|authentication|permission|unauthori[sz]ed|forbidden|incorrect api key", FailureKind.AUTH),
@@ -140,6 +149,16 @@ STATUSES: dict[int, FailureKind] = {
     429: FailureKind.RATE_LIMITED,
     529: FailureKind.OVERLOADED,
 }
+
+CLASSES: tuple[tuple[str, FailureKind], ...] = (
+    ("ContextOverflowError", FailureKind.CONTEXT_OVERFLOW),
+    ("ModelRateLimitError", FailureKind.RATE_LIMITED),
+    ("ModelAuthenticationError", FailureKind.AUTH),
+    ("ModelPermissionDeniedError", FailureKind.AUTH),
+    ("ModelNotFoundError", FailureKind.NOT_FOUND),
+    ("ModelInvalidRequestError", FailureKind.BAD_REQUEST),
+)
+"""LangChain's own classes (`langchain_core.exceptions`), for models that raise them without a status."""
 
 TIMEOUT_CLASSES = frozenset(
     {
@@ -181,28 +200,29 @@ def classify(seen: Seen, phase: Phase, *, model: str, error: Exception | None = 
 def read_kind(seen: Seen, phase: Phase) -> FailureKind:
     """What `seen` means. A status outside 400–599 says nothing: errors inside a stream come with a 200."""
     status = seen.status if seen.status is not None and 400 <= seen.status <= 599 else None
-    said = read_words(f"{seen.code or ''} {seen.text}")
+    said = f"{seen.code or ''} {seen.text}"
     if status is not None:
-        # A 400 may hide an overflow or a filter, a 403 a quota; a 5xx is what it says whatever its text quotes.
+        # A 400 may hide another kind in its words; any other status is what it says whatever its text quotes.
         plain = STATUSES.get(status, FailureKind.UNAVAILABLE if status >= 500 else FailureKind.BAD_REQUEST)
-        telling = said in (FailureKind.CONTEXT_OVERFLOW, FailureKind.CONTENT_FILTERED)
-        return said if said and telling and plain is FailureKind.BAD_REQUEST else plain
+        hidden = read_words(said, HIDDEN_IN_400) if plain is FailureKind.BAD_REQUEST else None
+        return hidden or plain
+    named = next((kind for name, kind in CLASSES if name in seen.classes), None)
+    if named is not None:
+        return named
     classes = set(seen.classes)
-    if "ContextOverflowError" in classes:
-        return FailureKind.CONTEXT_OVERFLOW
     if classes & CONNECT_CLASSES:
         return FailureKind.UNAVAILABLE
     if classes & TIMEOUT_CLASSES:
         return FailureKind.TIMEOUT_FIRST_TOKEN if phase is Phase.BEFORE_FIRST_TOKEN else FailureKind.STALLED
     if classes & CONNECTION_CLASSES:
         return FailureKind.UNAVAILABLE if phase is Phase.BEFORE_FIRST_TOKEN else FailureKind.BROKEN_STREAM
-    return said or FailureKind.UNKNOWN
+    return read_words(said, CODES) or (FailureKind.UNAVAILABLE if "ModelAPIError" in classes else FailureKind.UNKNOWN)
 
 
-def read_words(said: str) -> FailureKind | None:
-    """The kind that a provider's code or text names."""
+def read_words(said: str, table: Sequence[tuple[str, FailureKind]]) -> FailureKind | None:
+    """The first kind of `table` that a provider's code or text names."""
     lowered = said.lower()
-    return next((kind for pattern, kind in CODES if re.search(pattern, lowered)), None)
+    return next((kind for pattern, kind in table if re.search(pattern, lowered)), None)
 
 
 def truncated(phase: Phase, *, model: str) -> Failure:

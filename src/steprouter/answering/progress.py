@@ -9,6 +9,7 @@ from typing import Literal
 from ..routing.decision import Decision
 from ..routing.policy import Policy
 from .attempt import Attempt
+from .check import is_refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +63,16 @@ def next_move(decision: Decision, attempts: Sequence[Attempt], policy: Policy) -
         return Accept(attempt=last)
     if last.failure is not None and last.failure.kind == "cancelled":
         return GiveUp(why="cancelled")
-    if last.failure is not None and last.failure.is_callers:
-        return GiveUp(why="bad_request")
     if last.shown:
         return Accept(attempt=last) if last.answer is not None else GiveUp(why="broken")
-    onward = next_model(decision, attempts, policy)
+    callers = last.failure is not None and last.failure.is_callers
+    onward = None if callers else next_model(decision, attempts, policy)
     if onward is not None:
         return onward
     insufficient = [a for a in attempts if a.answer is not None]
-    return Accept(attempt=insufficient[-1]) if insufficient else GiveUp(why="exhausted")
+    if insufficient:
+        return Accept(attempt=insufficient[-1])
+    return GiveUp(why="bad_request" if callers else "exhausted")
 
 
 def next_model(decision: Decision, attempts: Sequence[Attempt], policy: Policy) -> Try | None:
@@ -80,12 +82,14 @@ def next_model(decision: Decision, attempts: Sequence[Attempt], policy: Policy) 
     tried = {attempt.model for attempt in attempts}
     left = [c for c in decision.candidates if c.kept and c.model not in tried]
     last = attempts[-1]
+    answered = [decision.candidate(a.model).tier.rank for a in attempts if a.answer is not None]
+    if answered:
+        # What was not sufficient once is not asked for again from a weaker model, whatever failed since.
+        left = [c for c in left if c.tier.rank > max(answered)] or [c for c in left if c.tier.rank == max(answered)]
+    if not left or (last.answer is not None and (not policy.escalate or is_refused(last.answer))):
+        return None
     if last.answer is None:
         why = f"{last.model} failed: {last.failure.kind if last.failure else 'unknown'}"
-        return Try(model=left[0].model, why=why, change="failover") if left else None
-    if not policy.escalate:
-        return None
-    beaten = max(decision.candidate(a.model).tier.rank for a in attempts if a.answer is not None)
-    stronger = [c for c in left if c.tier.rank > beaten] or [c for c in left if c.tier.rank == beaten]
+        return Try(model=left[0].model, why=why, change="failover")
     why = f"{last.model} was not sufficient: {last.problems[0]}"
-    return Try(model=stronger[0].model, why=why, change="escalated") if stronger else None
+    return Try(model=left[0].model, why=why, change="escalated")

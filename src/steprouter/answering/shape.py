@@ -7,9 +7,10 @@ Why hold tool calls: LangChain parses partial arguments leniently, so a call cut
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 from typing import Any
 
 from ..models.cost import Usage
@@ -51,7 +52,7 @@ class Shaper:
     """
 
     __slots__ = (
-        "calls", "details", "extra", "finish", "held", "hold", "open_call", "parts", "said", "shown_parts", "usage",
+        "calls", "details", "finish", "held", "hold", "open_call", "parts", "said", "shown_parts", "usage",
     )  # fmt: skip
 
     def __init__(self, hold: Hold) -> None:
@@ -63,7 +64,6 @@ class Shaper:
         self.finish: str | None = None
         self.usage: Usage | None = None
         self.details: dict[str, Any] = {}
-        self.extra: dict[str, Any] = {}
         self.said = False
         self.open_call = False
 
@@ -134,7 +134,7 @@ class Shaper:
             tool_calls=tuple(whole_call(pieces) for pieces in self.calls.values()),
             finish=self.finish,
             usage=self.usage,
-            unshown=tuple(self.held),
+            unshown=in_one_shape(self.held),
             details=self.details,
         )
 
@@ -158,22 +158,57 @@ def whole_call(pieces: list[ToolPiece]) -> ToolCall:
 def strict_object(raw: str) -> Mapping[str, Any] | None:
     """`raw` as a JSON object; None if it is anything else. No arguments at all is an empty object."""
     try:
-        value = json.loads(raw or "{}")
+        value = json.loads(raw or "{}", parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def refuse_constant(name: str) -> None:
+    """Raise for `NaN` and `Infinity`, which Python reads and no provider takes back."""
+    raise ValueError(f"{name} is not JSON")
 
 
 def join(deltas: list[Delta]) -> Delta:
     """Several pieces as one, in order."""
     if len(deltas) == 1:
         return deltas[0]
-    extra: dict[str, Any] = {}
-    for delta in deltas:
-        extra.update(delta.extra or {})
+    deltas = list(in_one_shape(deltas))
     return Delta(
         text="".join(d.text for d in deltas),
         tools=tuple(piece for d in deltas for piece in d.tools),
         blocks=tuple(block for d in deltas for block in d.blocks),
-        extra=extra or None,
+        extra=all_extra(deltas),
     )
+
+
+def in_one_shape(deltas: Sequence[Delta]) -> tuple[Delta, ...]:
+    """The pieces with all text in blocks if any of them has blocks, so that whoever reads blocks misses none.
+
+    A wire that speaks in blocks may still send text without one: some models think in blocks and answer in text.
+    """
+    if not any(delta.blocks for delta in deltas):
+        return tuple(deltas)
+    shaped: list[Delta] = []
+    for is_plain, run in groupby(deltas, lambda delta: bool(delta.text) and not delta.blocks):
+        pieces = list(run)
+        if is_plain:
+            text = "".join(piece.text for piece in pieces)
+            tools = tuple(call for piece in pieces for call in piece.tools)
+            pieces = [Delta(text, tools, ({"type": "text", "text": text},), extra=all_extra(pieces))]
+        shaped += pieces
+    return tuple(shaped)
+
+
+def all_extra(deltas: Sequence[Delta]) -> dict[str, Any] | None:
+    """The additional keyword arguments of several pieces; None where they have none.
+
+    Texts and lists go on from piece to piece (DeepSeek's `reasoning_content` comes so), the rest is replaced.
+    """
+    extra: dict[str, Any] = {}
+    for delta in deltas:
+        for key, value in (delta.extra or {}).items():
+            before = extra.get(key)
+            goes_on = isinstance(value, str | list) and type(before) is type(value)
+            extra[key] = before + value if goes_on else value
+    return extra or None

@@ -34,11 +34,9 @@ def decide(step: Step, cards: Sequence[ModelCard], policy: Policy, recalled: Rec
     floor = tier_floor(step, policy)
     ordered = sorted(able, key=lambda card: order_key(card, floor, step))
     reference = reference_card(cards, able, policy)
-    if policy.mode == "observe":
-        ordered = [reference, *(card for card in ordered if card is not reference)]
     kept = [candidate(card, step, floor, ordered[0]) for card in ordered]
     if policy.mode == "observe":
-        kept[0] = replace(kept[0], reason="observe mode: the reference answers")
+        kept = reference_first(kept, reference.name)
     lost = [candidate(card, step, floor, ordered[0], refused[card.name]) for card in cards if card.name in refused]
     return Decision(
         candidates=(*kept, *lost),
@@ -46,6 +44,13 @@ def decide(step: Step, cards: Sequence[ModelCard], policy: Policy, recalled: Rec
         rule=rule.name if rule else None,
         reference=reference.name,
     )
+
+
+def reference_first(kept: Sequence[Candidate], reference: str) -> list[Candidate]:
+    """The candidates as `observe` tries them; the reference's reason says what `route` would have done."""
+    answering = next(c for c in kept if c.model == reference)
+    why = f"observe mode: the reference answers; routed would be {kept[0].model}: {kept[0].reason}"
+    return [replace(answering, reason=why), *(c for c in kept if c is not answering)]
 
 
 def refusal(card: ModelCard, step: Step, rule: Rule | None) -> str | None:
@@ -72,13 +77,13 @@ def tier_of(card: ModelCard) -> Tier:
     return card.tier or Tier.MID
 
 
-def order_key(card: ModelCard, floor: Tier, step: Step) -> tuple[bool, float, int]:
+def order_key(card: ModelCard, floor: Tier, step: Step) -> tuple[bool, float, float]:
     """Sufficient before insufficient; cheap before dear; among the insufficient, strong before weak."""
     usd = expected_usd(card, step)
     short = tier_of(card).rank < floor.rank
     # An unknown price sorts as the dearest: it must never win by being unknown.
     price = float("inf") if usd is None else usd
-    return (short, -tier_of(card).rank if short else price, tier_of(card).rank)
+    return (True, -tier_of(card).rank, price) if short else (False, price, tier_of(card).rank)
 
 
 def expected_usd(card: ModelCard, step: Step) -> float | None:
@@ -117,6 +122,8 @@ def standing(card: ModelCard, step: Step, floor: Tier, first: ModelCard) -> str:
         return f"cheapest of tier {floor} or above, which {step.kind} needs ({known})"
     if usd is None:
         return "price unknown, so never first"
+    if usd == best:
+        return f"costs as much as {first.name}"
     if best:
         return f"{usd / best:.1f}× the cost of {first.name}"
     return f"~${usd:.6f}, dearer than {first.name}"

@@ -33,6 +33,8 @@ def lacks(card: ModelCard, needs: Needs) -> str | None:
             return words
     if needs.builtin_tools and card.base_url is not None:
         return f"does not know the provider's own tool {needs.builtin_tools[0]!r}"
+    if needs.output_tokens and card.max_output_tokens and needs.output_tokens > card.max_output_tokens:
+        return f"answers with at most {card.max_output_tokens} tokens, {needs.output_tokens} were asked for"
     return lacks_window(card, needs)
 
 

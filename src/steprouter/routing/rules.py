@@ -95,7 +95,7 @@ class Rule:
 
     def tools_match(self, step: Step) -> bool:
         """Whether the bound tools are as the rule wants them."""
-        wanted, bound = names(self.tools), set(step.tool_names)
+        wanted, bound = names(self.tools), {*step.tool_names, *step.needs.builtin_tools}
         return not wanted or bool(wanted & bound or ("any" in wanted and bound) or ("none" in wanted and not bound))
 
     def allows(self, card: ModelCard) -> bool:

@@ -59,7 +59,7 @@ def read_place(
     config = config or {}
     configurable: Mapping[str, Any] = config.get("configurable") or {}
     metadata = {**(inherited or {}), **(config.get("metadata") or {})}
-    known = {**metadata, **{k: v for k, v in configurable.items() if not k.startswith("__")}}
+    known = {**metadata, **{k: v for k, v in configurable.items() if not str(k).startswith("__")}}
     return Place(
         thread=first_text(execution and execution.thread_id, known.get("thread_id")),
         node=first_text(metadata.get("langgraph_node")),

@@ -7,6 +7,7 @@ of the last human message never decide: "yes" after a plan is not an easy questi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ SOURCES = {
 """What LangChain's middleware writes into `metadata["lc_source"]` when it calls the model itself."""
 
 NODE_WORDS: tuple[tuple[tuple[str, ...], StepKind], ...] = (
-    (("summar", "compress", "condense"), StepKind.SUMMARIZE),
+    (("summary", "summaris", "summariz", "compress", "condense"), StepKind.SUMMARIZE),
     (("plan",), StepKind.PLAN),
     (("reflect", "critic", "critique", "judge", "grade", "review", "evaluat"), StepKind.REFLECT),
     (("classif", "triage", "intent", "route"), StepKind.CLASSIFY),
@@ -38,7 +39,11 @@ NODE_WORDS: tuple[tuple[tuple[str, ...], StepKind], ...] = (
 )
 """Stems that people use in node names, the more telling first. A user's own map of nodes wins over these."""
 
-EDITING_STEMS = ("edit", "patch", "apply", "write_file", "str_replace", "create_file")
+EDITING_STEMS = ("edit", "patch", "apply_patch", "apply_diff", "apply_edit", "write_file", "str_replace", "create_file")
+
+
+CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+NOT_WORD = re.compile(r"\W+")
 
 
 class KindRead(NamedTuple):
@@ -58,7 +63,7 @@ def read_kind(
         or read_recovery(evidence)
         or read_node_name(place)
         or read_format(ask)
-        or (read_with_tools(ask, evidence, input_tokens) if ask.tools.schemas else None)
+        or (read_with_tools(ask, evidence) if ask.tools.schemas else None)
         or read_without_tools(ask, evidence, input_tokens)
     )
 
@@ -89,9 +94,8 @@ def read_recovery(evidence: Evidence) -> KindRead | None:
 
 def read_node_name(place: Place) -> KindRead | None:
     """The kind that the node's name tells by a usual stem."""
-    words = (place.node or "").lower().replace("-", "_")
     for stems, kind in NODE_WORDS:
-        if any(part.startswith(stem) for stem in stems for part in words.split("_")):
+        if has_word(place.node or "", stems):
             return KindRead(kind, f"node is called {place.node}")
     return None
 
@@ -106,12 +110,11 @@ def read_format(ask: Ask) -> KindRead | None:
     return KindRead(StepKind.EXTRACT, "the answer must keep to a schema")
 
 
-def read_with_tools(ask: Ask, evidence: Evidence, input_tokens: int) -> KindRead | None:
+def read_with_tools(ask: Ask, evidence: Evidence) -> KindRead:
     """The kind of a step that may call tools."""
-    if ask.tools.choice is not None and ask.tools.choice.mode == "none":
+    if not ask.tools.may_be_called:
         return KindRead(StepKind.ANSWER, "tools are bound but forbidden")
-    names = ask.tools.names
-    if any(stem in name.lower() for name in names for stem in EDITING_STEMS):
+    if any(has_word(name, EDITING_STEMS) for name in ask.tools.names):
         return KindRead(StepKind.CODE, "editing tools are bound")
     if evidence.last_role == "tool":
         return KindRead(StepKind.READ_RESULT, "last message is a tool result")
@@ -122,8 +125,8 @@ def read_with_tools(ask: Ask, evidence: Evidence, input_tokens: int) -> KindRead
 
 def read_without_tools(ask: Ask, evidence: Evidence, input_tokens: int) -> KindRead:
     """The kind of a step that can only write."""
-    limit = ask.settings.get("max_tokens") or ask.settings.get("max_completion_tokens")
-    if isinstance(limit, int) and limit <= SHORT_ANSWER_TOKENS and input_tokens >= LONG_INPUT_RATIO * limit:
+    limit = ask.output_limit
+    if limit is not None and limit <= SHORT_ANSWER_TOKENS and input_tokens >= LONG_INPUT_RATIO * limit:
         return KindRead(StepKind.SUMMARIZE, "long input for a short answer", open=True)
     if evidence.last_role == "tool" or evidence.tool_results:
         return KindRead(StepKind.ANSWER, "tool results are in, no tools are bound")
@@ -133,14 +136,17 @@ def read_without_tools(ask: Ask, evidence: Evidence, input_tokens: int) -> KindR
 
 
 def wanted_schema(tools: Toolset) -> Mapping[str, Any] | None:
-    """The one schema the answer must keep to: a response format, or a single forced tool; else None."""
-    if tools.response_format is not None:
+    """The one schema the answer must keep to: a response format, or a single forced tool; else None.
+
+    An agent with tools sends the format of its final answer with every call, so there it says nothing of this one.
+    """
+    if tools.response_format is not None and not (tools.names and tools.may_be_called):
         return not_tools(tools.response_format)
     if tools.choice is not None and tools.choice.mode in ("any", "tool"):
         forced = [s for s in tools.schemas if tools.choice.name in (None, tool_name(s))]
         if len(forced) == 1 and "function" in forced[0]:
-            parameters: Mapping[str, Any] = forced[0]["function"].get("parameters") or {}
-            return parameters
+            parameters = forced[0]["function"].get("parameters")
+            return parameters if isinstance(parameters, Mapping) else {}
     return None
 
 
@@ -155,12 +161,19 @@ def not_tools(response_format: Any) -> Mapping[str, Any]:
 
 
 def is_choice(schema: Mapping[str, Any]) -> bool:
-    """Whether an object of `schema` is a pick from a fixed set: some field is an enum, no other is free text."""
-    properties: Mapping[str, Any] = schema.get("properties") or {}
-    shapes: Sequence[Any] = list(properties.values())
+    """Whether an object of `schema` is a pick from a fixed set: an enum among at most three flat fields."""
+    properties = schema.get("properties")
+    shapes: Sequence[Any] = list(properties.values()) if isinstance(properties, Mapping) else []
     enums = [s for s in shapes if isinstance(s, Mapping) and ("enum" in s or "const" in s)]
     open_ended = [s for s in shapes if isinstance(s, Mapping) and s.get("type") in ("array", "object")]
     return bool(enums) and len(shapes) <= 3 and not open_ended
+
+
+def has_word(name: str, stems: Sequence[str]) -> bool:
+    """Whether a word of `name` begins with one of `stems`; words, because "reddit_search" edits nothing."""
+    parted = CAMEL.sub("_", name).lower()
+    words = "_" + NOT_WORD.sub("_", parted)
+    return any(f"_{stem}" in words for stem in stems)
 
 
 def task_tokens(ask: Ask) -> int:

@@ -88,7 +88,10 @@ def repeats_a_call(messages: Sequence[BaseMessage]) -> bool:
 
 def signature(name: str, args: Any) -> str:
     """The same text for the same call, whatever the order of its arguments."""
-    return f"{name} {json.dumps(args, sort_keys=True, default=str)}"
+    try:
+        return f"{name} {json.dumps(args, sort_keys=True, default=str)}"
+    except (TypeError, ValueError, RecursionError):  # keys that do not sort, or a circle; nothing JSON ever brought
+        return f"{name} {args!r}"
 
 
 def last_model(messages: Sequence[BaseMessage]) -> str | None:
@@ -104,18 +107,17 @@ def read_needs(ask: Ask) -> Needs:
     """What a model must be able to do to answer `ask`."""
     tools, choice = ask.tools, ask.tools.choice
     types = set(block_types(ask.messages))
-    limit = ask.settings.get("max_tokens") or ask.settings.get("max_completion_tokens")
     return Needs(
-        tools=bool(tools.schemas) and (choice is None or choice.mode != "none"),
+        tools=tools.may_be_called,
         parallel_tools=tools.options.get("parallel_tool_calls") is True,
         forced_tool=choice is not None and choice.mode in ("any", "tool"),
         json_schema=tools.response_format is not None,
         images=not types.isdisjoint(IMAGE_TYPES),
         audio=not types.isdisjoint(AUDIO_TYPES),
         files=not types.isdisjoint(FILE_TYPES),
-        builtin_tools=tuple(str(tool.get("type", "?")) for tool in tools.builtin),
-        input_tokens=estimate_message_tokens(ask.messages, tools.schemas),
-        output_tokens=limit if isinstance(limit, int) else None,
+        builtin_tools=tuple(str(tool.get("type") or next(iter(tool), "?")) for tool in tools.builtin),
+        input_tokens=estimate_message_tokens(ask.messages) + tools.tokens,
+        output_tokens=ask.output_limit,
     )
 
 

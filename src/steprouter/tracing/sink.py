@@ -22,9 +22,6 @@ Item = Trace | threading.Event | None
 BATCH = 64
 """Traces written together: enough to share a round trip, few enough to be seen at once."""
 
-CLOSE_SECONDS = 5.0
-"""How long closing waits for what has gathered; a store that takes longer is taken to be away."""
-
 
 class Sink:
     """Accepts traces without waiting, writes them in a thread of its own.
@@ -84,8 +81,11 @@ class Sink:
         self.waiting.put(written)
         return written.wait(timeout_seconds)
 
-    def close(self) -> None:
-        """Write what waits and end the thread; a sink that is used again starts a new one."""
+    def close(self, timeout_seconds: float = 5.0) -> None:
+        """Write what waits and end the thread; a sink that is used again starts a new one.
+
+        A store that takes longer than the timeout is taken to be away, and not waited for.
+        """
         if self.process != os.getpid():
             return
         with self.lock:
@@ -94,7 +94,7 @@ class Sink:
         if thread is None:
             return
         waiting.put(None)
-        thread.join(CLOSE_SECONDS)
+        thread.join(timeout_seconds)
         if thread.is_alive():
             log.warning("about %d traces were not written in time", waiting.qsize())
         if self.dropped:
