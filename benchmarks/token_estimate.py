@@ -170,9 +170,7 @@ def report_speed() -> None:
             start = time.perf_counter()
             estimate_tokens(sample)
             times.append(time.perf_counter() - start)
-        print(
-            f"{name}, {len(sample.encode())} bytes: {min(times) * 1e3:.2f} / {np.median(times) * 1e3:.2f} ms"
-        )
+        print(f"{name}, {len(sample.encode())} bytes: {min(times) * 1e3:.2f} / {np.median(times) * 1e3:.2f} ms")
 
 
 def main() -> None:

@@ -258,9 +258,7 @@ def noon(day: date) -> datetime:
 
 def stated_abilities(profile: Mapping[str, Any]) -> dict[str, bool]:
     """What a LangChain profile states, in our words."""
-    return {
-        ours: profile[theirs] for ours, theirs in PROFILE_FIELDS.items() if profile.get(theirs) is not None
-    }
+    return {ours: profile[theirs] for ours, theirs in PROFILE_FIELDS.items() if profile.get(theirs) is not None}
 
 
 def recorded_abilities(record: Any) -> dict[str, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain.agents import create_agent
@@ -39,7 +40,7 @@ def test_the_readme_example_is_fifteen_lines_and_runs(capsys: pytest.CaptureFixt
         """Newest charges of a card."""
         return "23.50 EUR twice"
 
-    def card(**given: object) -> ModelCard:
+    def card(**given: Any) -> ModelCard:
         return ModelCard(name=str(given["name"]), model=ScriptedChatModel(obliging), tier=given.get("tier"))
 
     names = {"create_agent": create_agent, "StepRouter": StepRouter, "ModelCard": card, "charges": charges}

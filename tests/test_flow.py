@@ -143,10 +143,12 @@ def test_an_answer_of_a_schema_is_held_back_whole_unless_the_policy_streams_it()
 
 
 ATTEMPTS = st.builds(
-    lambda kind, shown: lambda model: (
-        said(model, {"city": "Oslo"} if kind == "good" else {"town": 1}, shown=shown)
-        if kind in ("good", "bad")
-        else failed(model, FailureKind(kind), shown=shown)
+    lambda kind, shown: (
+        lambda model: (
+            said(model, {"city": "Oslo"} if kind == "good" else {"town": 1}, shown=shown)
+            if kind in ("good", "bad")
+            else failed(model, FailureKind(kind), shown=shown)
+        )
     ),
     st.sampled_from(["good", "bad", *FailureKind]),
     st.sampled_from(["", "Some text"]),

@@ -71,22 +71,22 @@ def build_desk(router: StepRouter, database: Path) -> CompiledStateGraph[Case, N
         system_prompt=f"You work at a bank's support desk. {CUSTOMER} Use the tools; say what you did.",
     )
 
-    def triage(case: Case) -> Case:
+    def triage(state: Case) -> Case:
         found = router.with_structured_output(Triage).invoke(
-            [SystemMessage("Sort the customer's message."), HumanMessage(case["ticket"])]
+            [SystemMessage("Sort the customer's message."), HumanMessage(state["ticket"])]
         )
         return {"topic": found.topic if isinstance(found, Triage) else "question"}
 
-    def work(case: Case) -> Case:
-        return {"messages": worker.invoke({"messages": [HumanMessage(case["ticket"])]})["messages"]}
+    def work(state: Case) -> Case:
+        return {"messages": worker.invoke({"messages": [HumanMessage(state["ticket"])]})["messages"]}
 
-    def reply(case: Case) -> Case:
-        done = "\n".join(m.text for m in case.get("messages", []) if isinstance(m, AIMessage) and m.text)
-        asked = f"Customer: {case['ticket']}\nDone: {done or 'nothing yet'}"
+    def reply(state: Case) -> Case:
+        done = "\n".join(m.text for m in state.get("messages", []) if isinstance(m, AIMessage) and m.text)
+        asked = f"Customer: {state['ticket']}\nDone: {done or 'nothing yet'}"
         return {"reply": router.invoke([*REPLY, HumanMessage(asked)]).text}
 
-    def summary(case: Case) -> Case:
-        told = f"{case['ticket']} -> {case['reply']}"
+    def summary(state: Case) -> Case:
+        told = f"{state['ticket']} -> {state['reply']}"
         return {"note": router.invoke([*NOTE, HumanMessage(told)], stop=["\n"]).text}
 
     desk = StateGraph(Case)

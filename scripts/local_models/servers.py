@@ -48,14 +48,10 @@ def running(names: Sequence[str], weights_dir: Path, ports: Sequence[int]) -> It
         LocalModelsError: Before anything starts, if a model is unknown or absent, or the extra is.
     """
     if len(set(names)) != len(names) or len(ports) not in (0, len(names)):
-        raise LocalModelsError(
-            f"each model must be given once, with one port or none; got {names!r}, {ports!r}"
-        )
+        raise LocalModelsError(f"each model must be given once, with one port or none; got {names!r}, {ports!r}")
     files = [present(name, weights_dir) for name in names]
     if importlib.util.find_spec("xllamacpp") is None:
-        raise LocalModelsError(
-            "serving needs the extra `local`, which is absent: pip install 'steprouter[local]'"
-        )
+        raise LocalModelsError("serving needs the extra `local`, which is absent: pip install 'steprouter[local]'")
     with ExitStack() as stack:
         servers = []
         for name, file, port in zip(names, files, ports or [0] * len(names), strict=True):

@@ -50,7 +50,7 @@ HEALTHY = ["human: Weather in Oslo?", "ai: ", "tool: Oslo: sunny", "ai: Sunny."]
 
 def pid_of(url: str) -> int:
     with Redis.from_url(url) as client:
-        return int(client.info("server")["process_id"])  # type: ignore[index]  # sync here
+        return int(client.info("server")["process_id"])
 
 
 def test_traces_are_kept_in_redis_and_read_by_another_router(server: EmbeddedServer) -> None:

@@ -118,9 +118,7 @@ def test_a_name_that_is_not_a_listed_model_finds_nothing(asked: str) -> None:
         ("openai/gpt-oss-120b", "openrouter", None),
     ],
 )
-def test_a_named_seller_decides_and_an_unknown_one_finds_nothing(
-    model: str, provider: str, answer: str | None
-) -> None:
+def test_a_named_seller_decides_and_an_unknown_one_finds_nothing(model: str, provider: str, answer: str | None) -> None:
     assert found(model, provider) == answer
 
 
@@ -270,9 +268,7 @@ def test_a_card_nobody_knows_is_of_middle_strength_and_unknown_price() -> None:
         ("gpt-4o", "https://api.groq.com/openai/v1", None),
     ],
 )
-def test_a_card_is_looked_up_by_name_and_by_who_serves_it(
-    model: str, base_url: str | None, answer: str | None
-) -> None:
+def test_a_card_is_looked_up_by_name_and_by_who_serves_it(model: str, base_url: str | None, answer: str | None) -> None:
     entry = for_card(ModelCard(name="m", model=model, base_url=base_url))
     assert (entry.id if entry else None) == answer
 
@@ -287,9 +283,7 @@ def test_a_card_is_looked_up_by_name_and_by_who_serves_it(
         (FakeListChatModel(responses=["gpt-4o"]), None),
     ],
 )
-def test_a_chat_model_object_is_looked_up_by_its_package_and_name(
-    model: BaseChatModel, answer: str | None
-) -> None:
+def test_a_chat_model_object_is_looked_up_by_its_package_and_name(model: BaseChatModel, answer: str | None) -> None:
     entry = for_card(ModelCard(name="m", model=model))
     assert (entry.id if entry else None) == answer
 

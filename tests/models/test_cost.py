@@ -92,9 +92,7 @@ def test_a_cost_is_never_negative_for_any_usage(usage: Usage, price: Price) -> N
 
 
 @given(usages(), usages(), prices())
-def test_the_cost_of_two_usages_together_is_the_sum_of_their_costs(
-    one: Usage, two: Usage, price: Price
-) -> None:
+def test_the_cost_of_two_usages_together_is_the_sum_of_their_costs(one: Usage, two: Usage, price: Price) -> None:
     parts = [cost_usd(one, price), cost_usd(two, price)]
     assert cost_usd(one + two, price) == pytest.approx(sum(part or 0 for part in parts), rel=1e-9, abs=1e-12)
 
@@ -113,9 +111,7 @@ def test_more_tokens_of_any_kind_never_cost_less(
 
 
 @given(usages(), prices(), dollars, dollars)
-def test_a_dearer_price_never_makes_a_step_cheaper(
-    usage: Usage, price: Price, prompt: float, answer: float
-) -> None:
+def test_a_dearer_price_never_makes_a_step_cheaper(usage: Usage, price: Price, prompt: float, answer: float) -> None:
     dearer = Price(
         input=min(price.input + prompt, 999_999),
         output=price.output + answer,
@@ -155,22 +151,16 @@ def test_cached_tokens_are_read_under_every_name_integrations_use(
     usage = Usage.from_langchain(
         {"input_tokens": 100, "output_tokens": 1, "total_tokens": 101, "input_token_details": details}
     )
-    assert usage == Usage(
-        input_tokens=100, output_tokens=1, cache_read_tokens=read, cache_write_tokens=written
-    )
+    assert usage == Usage(input_tokens=100, output_tokens=1, cache_read_tokens=read, cache_write_tokens=written)
 
 
 def test_a_prompt_reported_without_its_cached_part_is_completed_and_marked() -> None:
-    usage = Usage.from_langchain(
-        {"input_tokens": 20, "output_tokens": 5, "input_token_details": {"cache_read": 900}}
-    )
+    usage = Usage.from_langchain({"input_tokens": 20, "output_tokens": 5, "input_token_details": {"cache_read": 900}})
     assert usage == Usage(input_tokens=920, output_tokens=5, cache_read_tokens=900, estimated=True)
 
 
 def test_an_answer_reported_without_its_reasoning_is_completed_and_marked() -> None:
-    usage = Usage.from_langchain(
-        {"input_tokens": 20, "output_tokens": 5, "output_token_details": {"reasoning": 64}}
-    )
+    usage = Usage.from_langchain({"input_tokens": 20, "output_tokens": 5, "output_token_details": {"reasoning": 64}})
     assert usage == Usage(input_tokens=20, output_tokens=69, reasoning_tokens=64, estimated=True)
 
 

@@ -87,9 +87,7 @@ def test_messages_count_their_text_and_a_little_for_each() -> None:
 )
 def test_media_count_a_stated_figure_and_not_their_bytes(block: dict[str, object]) -> None:
     message = HumanMessage([{"type": "text", "text": "What is this?"}, block])
-    assert estimate_message_tokens([message]) == (
-        MESSAGE_TOKENS + estimate_tokens("What is this?") + IMAGE_TOKENS
-    )
+    assert estimate_message_tokens([message]) == (MESSAGE_TOKENS + estimate_tokens("What is this?") + IMAGE_TOKENS)
 
 
 def test_a_tool_call_is_counted_once_though_its_block_repeats_it() -> None:

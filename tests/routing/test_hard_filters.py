@@ -87,3 +87,21 @@ def test_a_prompt_that_fits_fits_a_larger_window_too(window, more, prompt):
     needs = Needs(input_tokens=prompt)
     if lacks(card(window_tokens=window), needs) is None:
         assert lacks(card(window_tokens=window + more), needs) is None
+
+
+@pytest.mark.parametrize(
+    ("tool", "model", "able"),
+    [
+        ("web_search", "openai:gpt-5.6-luna", True),
+        ("web_search", "anthropic:claude-opus-5-5", False),
+        ("bash_20250124", "anthropic:claude-opus-5-5", True),
+        ("bash_20250124", "openai:gpt-5.6-luna", False),
+        ("google_search", "openai:gpt-5.6-luna", False),
+        ("a_new_tool", "openai:gpt-5.6-luna", True),
+        ("web_search", "bedrock:some-model", True),
+    ],
+)
+def test_a_providers_own_tool_is_asked_of_that_provider_only(tool, model, able):
+    """A tool or provider that is not known is left to the provider to refuse."""
+    problem = lacks(ModelCard(name="m", model=model), Needs(tools=True, builtin_tools=(tool,)))
+    assert (problem is None) == able

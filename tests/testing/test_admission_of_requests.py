@@ -85,9 +85,7 @@ def read(**body: Any) -> Any:
         ({"stream_options": {"include_usage": True}}, "stream_options", "when 'stream' is enabled"),
     ],
 )
-def test_a_malformed_request_is_refused_naming_the_field(
-    body: dict[str, Any], param: str | None, said: str
-) -> None:
+def test_a_malformed_request_is_refused_naming_the_field(body: dict[str, Any], param: str | None, said: str) -> None:
     with pytest.raises(Rejected, match=re.escape(said)) as refused:
         read(**body)
     rejection = refused.value.rejection

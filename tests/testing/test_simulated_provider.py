@@ -167,9 +167,7 @@ def test_the_provider_remembers_what_it_was_asked(provider: SimulatedProvider) -
 
 def test_a_key_can_be_read_from_a_request_but_is_never_printed(provider: SimulatedProvider) -> None:
     headers = {"Authorization": "Bearer secret-words"}
-    httpx.post(
-        f"{provider.url}/chat/completions", json={"model": "small", "messages": HELLO}, headers=headers
-    )
+    httpx.post(f"{provider.url}/chat/completions", json={"model": "small", "messages": HELLO}, headers=headers)
     (request,) = provider.requests
     assert request.headers["AUTHORIZATION"] == "Bearer secret-words"
     assert "secret-words" not in repr(request)

@@ -108,7 +108,8 @@ class ModelCard:
         window_tokens: Tokens that prompt and answer share; None is looked up.
         max_output_tokens: Longest answer; None is looked up.
         abilities: What is stated here wins over the catalogue.
-        tools: `native`, or `json_schema` for servers that keep to a schema but do not parse tool calls.
+        tools: How a server at `base_url` is told of tools: `native` as the API has it; `json_schema` for servers
+            that keep to a schema but do not parse tool calls; `prompt` for those that do neither.
         region: Where it runs, for rules on data.
         tags: Free words that rules may name.
         headers: Extra HTTP headers for `base_url`.
@@ -125,7 +126,7 @@ class ModelCard:
     window_tokens: int | None = None
     max_output_tokens: int | None = None
     abilities: Abilities = field(default_factory=Abilities)
-    tools: Literal["native", "json_schema"] = "native"
+    tools: Literal["native", "json_schema", "prompt"] = "native"
     region: str | None = None
     tags: frozenset[str] = frozenset()
     headers: dict[str, SecretStr] = field(default_factory=dict)
@@ -147,8 +148,8 @@ class ModelCard:
             tokens = getattr(self, name)
             if tokens is not None and tokens <= 0:
                 raise ConfigError(f"{name} of {self.name!r} must be more than 0, got {tokens!r}")
-        if self.tools not in ("native", "json_schema"):
-            raise ConfigError(f"tools of {self.name!r} must be 'native' or 'json_schema', got {self.tools!r}")
+        if self.tools not in ("native", "json_schema", "prompt"):
+            raise ConfigError(f"tools of {self.name!r} must be native, json_schema or prompt, got {self.tools!r}")
         object.__setattr__(self, "tags", frozenset(self.tags))
         if self.tier is not None:
             object.__setattr__(self, "tier", Tier(self.tier))

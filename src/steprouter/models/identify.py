@@ -31,7 +31,7 @@ def complete_cards(cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
 def complete_card(card: ModelCard) -> ModelCard:
     """A card with what it leaves open taken from the model object's profile and from the catalogue."""
     provider, name = identity(card)
-    if card.tools == "json_schema":
+    if card.tools != "native":
         emulated = Abilities(tools=True, tool_choice=True, parallel_tools=False, json_schema=True)
         card = replace(card, abilities=card.abilities.over(emulated))
     profile = getattr(card.model, "profile", None) if isinstance(card.model, BaseChatModel) else None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from ..models.card import ModelCard
+from ..models.identify import identity
 from ..step.step import Needs
 
 WINDOW_MARGIN = 1.15
@@ -10,6 +13,15 @@ WINDOW_MARGIN = 1.15
 
 ANSWER_RESERVE_TOKENS = 256
 """Room for an answer whose length the caller did not limit."""
+
+PROVIDERS = frozenset({"openai", "anthropic", "google_genai"})
+
+BUILTIN_TOOLS = (
+    ("anthropic", r"\w+_20\d{6}"),
+    ("openai", r"web_search|web_search_preview|file_search|code_interpreter|computer_use_preview|image_generation|mcp"),
+    ("google_genai", r"google_\w+|url_context|code_execution"),
+)
+"""Types of tools that a provider runs itself, from the providers' tool references; dated names are Anthropic's."""
 
 
 def lacks(card: ModelCard, needs: Needs) -> str | None:
@@ -31,11 +43,19 @@ def lacks(card: ModelCard, needs: Needs) -> str | None:
     for needed, able, words in wanted:
         if needed and able is False:
             return words
-    if needs.builtin_tools and card.base_url is not None:
-        return f"does not know the provider's own tool {needs.builtin_tools[0]!r}"
+    for tool in needs.builtin_tools:
+        if not runs_builtin(card, tool):
+            return f"does not know the provider's own tool {tool!r}"
     if needs.output_tokens and card.max_output_tokens and needs.output_tokens > card.max_output_tokens:
         return f"answers with at most {card.max_output_tokens} tokens, {needs.output_tokens} were asked for"
     return lacks_window(card, needs)
+
+
+def runs_builtin(card: ModelCard, tool: str) -> bool:
+    """Whether the provider of `card` may run a built-in tool of this type; a server at `base_url` runs none."""
+    owner = next((owner for owner, pattern in BUILTIN_TOOLS if re.fullmatch(pattern, tool)), None)
+    provider = identity(card)[0]
+    return card.base_url is None and (owner is None or provider not in PROVIDERS or provider == owner)
 
 
 def lacks_window(card: ModelCard, needs: Needs) -> str | None:

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from .step import Place
 
 TENANT_KEYS = ("tenant", "tenant_id")
-USER_KEYS = ("user", "user_id", "langgraph_auth_user_id")
+USER_KEYS = ("langgraph_auth_user_id", "user_id", "user")
+"""The authenticated user first: a client that names another one in its own configuration must not become it."""
 
 
 class Execution(Protocol):

@@ -94,8 +94,9 @@ def read_recovery(evidence: Evidence) -> KindRead | None:
 
 def read_node_name(place: Place) -> KindRead | None:
     """The kind that the node's name tells by a usual stem."""
+    words = in_words(place.node or "")
     for stems, kind in NODE_WORDS:
-        if has_word(place.node or "", stems):
+        if begins(words, stems):
             return KindRead(kind, f"node is called {place.node}")
     return None
 
@@ -114,7 +115,7 @@ def read_with_tools(ask: Ask, evidence: Evidence) -> KindRead:
     """The kind of a step that may call tools."""
     if not ask.tools.may_be_called:
         return KindRead(StepKind.ANSWER, "tools are bound but forbidden")
-    if any(has_word(name, EDITING_STEMS) for name in ask.tools.names):
+    if begins(in_words(" ".join(ask.tools.names)), EDITING_STEMS):
         return KindRead(StepKind.CODE, "editing tools are bound")
     if evidence.last_role == "tool":
         return KindRead(StepKind.READ_RESULT, "last message is a tool result")
@@ -169,10 +170,14 @@ def is_choice(schema: Mapping[str, Any]) -> bool:
     return bool(enums) and len(shapes) <= 3 and not open_ended
 
 
-def has_word(name: str, stems: Sequence[str]) -> bool:
-    """Whether a word of `name` begins with one of `stems`; words, because "reddit_search" edits nothing."""
-    parted = CAMEL.sub("_", name).lower()
-    words = "_" + NOT_WORD.sub("_", parted)
+def in_words(names: str) -> str:
+    """The words of one or several names, each after `_`; the names stay apart by two of them."""
+    parted = CAMEL.sub("_", names.replace(" ", "__")).lower()
+    return "_" + NOT_WORD.sub("_", parted)
+
+
+def begins(words: str, stems: Sequence[str]) -> bool:
+    """Whether one of the `in_words` begins with one of `stems`; words, because "reddit_search" edits nothing."""
     return any(f"_{stem}" in words for stem in stems)
 
 

@@ -220,7 +220,7 @@ def beats(request: Request, reply: Reply) -> Iterator[ChatGenerationChunk | floa
     """
     speech = speak(reply, request)
     if reply.first_token_seconds:
-        yield reply.first_token_seconds
+        yield float(reply.first_token_seconds)
     match reply.fault:
         case Rejection() as rejection:
             raise SimulatedError(rejection, reply.headers)
@@ -236,7 +236,7 @@ def beats(request: Request, reply: Reply) -> Iterator[ChatGenerationChunk | floa
     yield ChatGenerationChunk(message=AIMessageChunk(content=""))
     for index, piece in enumerate(kept):
         if index and reply.seconds_per_chunk:
-            yield reply.seconds_per_chunk
+            yield float(reply.seconds_per_chunk)
         yield ChatGenerationChunk(message=spoken(piece))
     match reply.fault:
         case Cut(how="reset"):
