@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-keys demo-local test check bench test-local-models clean
+.PHONY: demo demo-keys demo-local test check bench test-local-models lowest clean
 
 demo: .venv/ready
 	$(BIN)/python examples/agents/support_desk.py
@@ -48,5 +48,10 @@ test-local-models: .venv/ready-local
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[local]'
 	@touch $@
 
+lowest: | .venv/bin/uv
+	$(PYTHON) -m venv .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[embedded,langchain]' --group test
+	.venv-lowest/bin/python -m pytest
+
 clean:
-	rm -rf .venv dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest dist .mypy_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@
     ├── AllModelsFailed     every candidate was tried (an ExceptionGroup; carries .trace)
     ├── AnswerBroken        an answer broke off after part of it was shown (carries .partial)
     ├── BudgetExceeded      a limit the user set would be passed
+    ├── WireError           a model could not be reached or broke off (providers.refusals); met inside a group
     └── StoreError          an explicit call on the store failed; a step never raises it
 
 `AllModelsFailed` and `AnswerBroken` are LangChain `ModelError`s too, with a truthful `is_retryable`, so that

@@ -230,3 +230,9 @@ def test_a_problem_names_the_rule_and_the_place_but_nothing_that_was_said(schema
     problem = schema_problem(value, schema)
     assert problem
     assert SECRET not in json.dumps(problem)
+
+
+def test_a_refusal_said_beside_an_empty_text_is_a_refusal():
+    """OpenAI says it in a field of its own, with the finish reason `stop`."""
+    answer = Answer(finish="stop", unshown=(Delta(extra={"refusal": "I cannot help with that."}),))
+    assert problems(answer, Ask(messages=())) == ("refused (finish reason stop)",)

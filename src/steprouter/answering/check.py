@@ -51,7 +51,8 @@ def problems(answer: Answer, ask: Ask) -> tuple[str, ...]:
 
 def is_refused(answer: Answer) -> bool:
     """Whether the provider or the model would not answer; asking another one is a matter of policy, not of strength."""
-    return answer.finish in REFUSED_FINISHES
+    said_so = any(piece.extra and piece.extra.get("refusal") for piece in answer.unshown)
+    return said_so or answer.finish in REFUSED_FINISHES
 
 
 def is_content(block: Mapping[str, Any]) -> bool:

@@ -157,8 +157,11 @@ CLASSES: tuple[tuple[str, FailureKind], ...] = (
     ("ModelPermissionDeniedError", FailureKind.AUTH),
     ("ModelNotFoundError", FailureKind.NOT_FOUND),
     ("ModelInvalidRequestError", FailureKind.BAD_REQUEST),
+    ("ContentFilterFinishReasonError", FailureKind.CONTENT_FILTERED),
+    ("LengthFinishReasonError", FailureKind.TRUNCATED),
 )
-"""LangChain's own classes (`langchain_core.exceptions`), for models that raise them without a status."""
+"""LangChain's own classes (`langchain_core.exceptions`), for models that raise them without a status, and the two
+that OpenAI's library raises instead of a finish reason."""
 
 TIMEOUT_CLASSES = frozenset(
     {

@@ -15,7 +15,7 @@ from ..models.card import ModelCard
 from ..step.ask import Ask
 from .chat_request import encoded, request_body
 from .completion_chunks import CompletionReader
-from .connections import Connections, Patience
+from .connections import Connections, Exchange, KeptConnectionClosed
 from .emulated_tools import Unfolding, emulated
 from .endpoints import endpoint, request_headers, secrets_of
 from .masking import shown
@@ -45,6 +45,9 @@ answer is not worth losing, nor holding up for the whole idle time, for its book
 ENDING_SECONDS = 0.25
 """How long to wait after `[DONE]` for the end of the body, which lets the connection be used again."""
 
+FIELD_STARTS = (b"d", b"e", b"i", b"r", b":")
+"""How server-sent events can begin: data, event, id, retry, comments."""
+
 TRANSPORT_ERRORS = (
     httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, httpcore.ProxyError,
     httpcore.UnsupportedProtocol, httpx.HTTPError, httpx.StreamError,
@@ -55,7 +58,8 @@ TRANSPORT_ERRORS = (
 class ChatCompletionsWire:
     """A wire to the server at `card.base_url`. Safe between threads, event loops and forked processes.
 
-    Answers are always streamed, over HTTP/1.1, from pooled connections that are opened when they are needed.
+    Answers are always streamed, over HTTP/1.1, from pooled connections that are opened when they are needed. A
+    request that met a pooled connection which the server had closed meanwhile is sent over a new one.
     The key goes into the Authorization header and nowhere else. Redirects are refused, so that the key cannot
     be sent on to another host, and environment variables that name a proxy are not read; those that name
     certificates (SSL_CERT_FILE, SSL_CERT_DIR) are.
@@ -90,7 +94,7 @@ class ChatCompletionsWire:
         client = self._connections.client()
         response: httpx.Response | None = None
         try:
-            response = client.send(call.request(client), stream=True)
+            response = send(client, call)
             call.connected(response)
             if not response.is_success:
                 raise call.refusal(response, first_bytes(response))
@@ -111,7 +115,7 @@ class ChatCompletionsWire:
         client = self._connections.async_client()
         response: httpx.Response | None = None
         try:
-            response = await client.send(call.request(client), stream=True)
+            response = await send_async(client, call)
             call.connected(response)
             if not response.is_success:
                 raise call.refusal(response, await first_bytes_async(response))
@@ -135,8 +139,8 @@ class ChatCompletionsWire:
             ConfigError: Something in `ask` has no form in this API.
         """
         unfolding = None
-        if self.card.tools == "json_schema":
-            ask, unfolding = emulated(ask)
+        if self.card.tools != "native":
+            ask, unfolding = emulated(ask, constrained=self.card.tools == "json_schema")
         content = encoded(request_body(self.card, ask), repr(self.card.name))
         extra = {
             **(self.card.settings.get("extra_headers") or {}),
@@ -195,7 +199,7 @@ class Call:
         self._secrets = secrets
         self._unfolding = unfolding
         self._reader = CompletionReader(where, provider=provider, secrets=secrets)
-        self._patience = Patience()
+        self._exchange = Exchange()
         self._body: list[bytes] | None = None  # collected where the server does not stream
         self._news = False
         self._surplus = 0
@@ -210,8 +214,9 @@ class Call:
 
     def connected(self, response: httpx.Response) -> None:
         """Take note of the response's headers."""
-        self._patience = response.extensions["network_stream"].patience
-        if "json" in response.headers.get("content-type", ""):
+        self._exchange = response.extensions["network_stream"].exchange
+        kind = response.headers.get("content-type", "")
+        if "json" in kind or "html" in kind:
             self._body = []
         details = {"headers": kept} if (kept := kept_headers(response.headers)) else None
         self._reader = CompletionReader(self._where, provider=self._provider, details=details, secrets=self._secrets)
@@ -221,6 +226,8 @@ class Call:
         if self._reader.done:
             self._surplus += len(data)
             return []
+        if self._body == [] and data[:1] in FIELD_STARTS:
+            self._body = None  # a stream after all, wrongly labelled
         if self._body is not None:
             self._body.append(data)
             self._surplus += len(data)
@@ -234,15 +241,18 @@ class Call:
 
         Called after the pieces were taken, so that the time a slow consumer takes is not the model's.
         """
+        self._reader.go_on()
+        if self._unfolding is not None and self._unfolding.is_over:
+            return True
         if self._reader.done:
-            self._patience.extend(ENDING_SECONDS)
+            self._exchange.extend(ENDING_SECONDS)
             return self._surplus > LONGEST_REFUSAL
         if self._body is not None:
             return self._surplus > LONGEST_LINE
         if self._reader.finished:
-            self._patience.extend(min(USAGE_SECONDS, self._timeouts.idle))
+            self._exchange.extend(min(USAGE_SECONDS, self._timeouts.idle))
         elif self._news:
-            self._patience.extend(self._timeouts.idle)
+            self._exchange.extend(self._timeouts.idle)
         return False
 
     def last(self) -> list[Delta]:
@@ -281,6 +291,23 @@ class Call:
         if response.is_redirect:
             body = b'{"error": "a redirect; give the address it leads to as base_url"}'
         return refusal_of(self._where, response.status_code, response.headers, body, self._secrets)
+
+
+def send(client: httpx.Client, call: Call) -> httpx.Response:
+    """The response to a call, its body unread; a request that met a connection already closed goes out again.
+
+    Each round uses up a kept connection, so the last one has a new connection, on which nothing is repeated.
+    """
+    while True:
+        with suppress(KeptConnectionClosed):
+            return client.send(call.request(client), stream=True)
+
+
+async def send_async(client: httpx.AsyncClient, call: Call) -> httpx.Response:
+    """As `send`, for an event loop."""
+    while True:
+        with suppress(KeptConnectionClosed):
+            return await client.send(call.request(client), stream=True)
 
 
 def is_packed(response: httpx.Response) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from ..answering.answer import Delta, ToolPiece
 from ..models.cost import Usage
 from .call_places import CallPlaces
-from .refusals import BrokenOff, stream_refusal
+from .refusals import BrokenOff, WireError, stream_refusal
 from .server_events import EventReader, LineTooLong
 
 REASONING_KEYS = ("reasoning_content", "reasoning")
@@ -29,6 +29,7 @@ class CompletionReader:
         said: A piece with content has been given.
         finished: The finish reason has come; what may still follow is usage.
         done: `[DONE]` has come; nothing else counts.
+        broken: What broke the stream; None while nothing has.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class CompletionReader:
         self.said = False
         self.finished = False
         self.done = False
+        self.broken: WireError | None = None
         self._where = where
         self._secrets = tuple(secrets)
         self._events = EventReader()
@@ -51,7 +53,7 @@ class CompletionReader:
         self._details: dict[str, Any] | None = {"model_provider": provider, **(details or {})}
 
     def feed(self, data: bytes) -> list[Delta]:
-        """The pieces that `data` completes.
+        """The pieces that `data` completes; if the stream breaks after some of them, `go_on` says so.
 
         Raises:
             StreamRefusal: The server reported an error in the stream.
@@ -73,9 +75,24 @@ class CompletionReader:
                         pieces.append(piece)
                 if self.done:
                     break
+        except WireError as error:
+            self.broken = error
         except (AttributeError, TypeError) as error:  # a list where an object belongs, and the like
-            raise BrokenOff(f"{self._where} sent an event that is no chat completion chunk") from error
+            self.broken = BrokenOff(f"{self._where} sent an event that is no chat completion chunk")
+            self.broken.__cause__ = error
+        if not pieces:
+            self.go_on()
         return pieces
+
+    def go_on(self) -> None:
+        """Raise what broke the stream, once the pieces before it were taken; a finished answer does not break.
+
+        Raises:
+            StreamRefusal: The server reported an error in the stream.
+            BrokenOff: What came is no stream of chat completion chunks.
+        """
+        if self.broken is not None and not self.finished:
+            raise self.broken
 
     def whole(self, body: bytes) -> list[Delta]:
         """The pieces of an answer that came in one JSON body although a stream was asked for."""
@@ -88,6 +105,7 @@ class CompletionReader:
 
     def close(self) -> list[Delta]:
         """The last pieces, once the response has ended: an event left open, then usage and details."""
+        self.go_on()
         pieces: list[Delta] = []
         event = None if self.done else self._events.end()
         if event is not None:
@@ -147,11 +165,11 @@ class CompletionReader:
         if choice.get("logprobs"):
             self.keep_logprobs(choice["logprobs"])
         content = delta.get("content")
+        tools: tuple[ToolPiece, ...] = ()
         extra = None
-        if len(delta) > 2 or "content" not in delta:
+        # Most deltas are a content alone, or with the role; looking for more would cost as much as reading them.
+        if "content" not in delta or len(delta) > 1 + ("role" in delta):
             tools, extra = self.beyond_text(delta)
-        else:
-            tools = ()
         if content.__class__ is not str:
             content, extra = text_and_thoughts(content, extra)
         if not (content or tools or extra or finish):

@@ -28,21 +28,31 @@ NO_WAIT = httpx.Timeout(1.0)
 """A client's own default, which never counts: every request brings its limits along."""
 
 
-class Patience:
-    """The moment by which a connection must have brought something.
+class KeptConnectionClosed(httpcore.ReadError):
+    """A connection kept from an earlier answer was closed by the server before a byte of this answer came.
 
-    It is set by the first read after a write (a new request), and moved by whoever reads the answer. Only the
-    holder of a connection touches it, so the connection may go to another thread afterwards.
+    The server let go of it while it lay idle, and the request reached nobody. llama.cpp does so after each
+    stream although it promises to keep the connection (seen with the build of 2026-10).
     """
 
-    __slots__ = ("until",)
+
+class Exchange:
+    """What a connection knows of the request it is serving: by when something must come, and what has.
+
+    Only the holder of a connection touches it, so the connection may go to another thread afterwards.
+    """
+
+    __slots__ = ("_answered", "_kept", "until")
 
     def __init__(self) -> None:
         self.until: float | None = None
+        self._kept = False
+        self._answered = False
 
-    def forget(self) -> None:
-        """A new request is being sent: the next read says how long to wait."""
+    def begin(self) -> None:
+        """A request is being sent: the next read says how long to wait."""
         self.until = None
+        self._kept, self._answered = self._kept or self._answered, False
 
     def extend(self, seconds: float) -> None:
         """Wait for `seconds` from now."""
@@ -64,21 +74,43 @@ class Patience:
             raise httpcore.ReadTimeout("nothing was said in time")
         return left
 
+    def came(self, data: bytes) -> bytes:
+        """Take note of what was read.
+
+        Raises:
+            KeptConnectionClosed: The connection ended, and no byte of this answer has come.
+        """
+        if data:
+            self._answered = True
+        elif self.is_stale:
+            raise KeptConnectionClosed
+        return data
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether an end of the connection would mean that it had ended before the request."""
+        return self._kept and not self._answered
+
 
 class Line(httpcore.NetworkStream):
-    """A connection whose reads are bounded by a `Patience`."""
+    """A connection that watches over its `Exchange`."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
-        self.patience = Patience()
+        self.exchange = Exchange()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what has come, by the moment set."""
-        return self._stream.read(max_bytes, self.patience.left(timeout))
+        try:
+            return self.exchange.came(self._stream.read(max_bytes, self.exchange.left(timeout)))
+        except httpcore.ReadError as error:
+            if self.exchange.is_stale:
+                raise KeptConnectionClosed from error
+            raise
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send."""
-        self.patience.forget()
+        self.exchange.begin()
         self._stream.write(buffer, timeout)
 
     def close(self) -> None:
@@ -101,15 +133,20 @@ class AsyncLine(httpcore.AsyncNetworkStream):
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
-        self.patience = Patience()
+        self.exchange = Exchange()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # httpcore's
         """Read what has come, by the moment set."""
-        return await self._stream.read(max_bytes, self.patience.left(timeout))
+        try:
+            return self.exchange.came(await self._stream.read(max_bytes, self.exchange.left(timeout)))
+        except httpcore.ReadError as error:
+            if self.exchange.is_stale:
+                raise KeptConnectionClosed from error
+            raise
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # httpcore's
         """Send."""
-        self.patience.forget()
+        self.exchange.begin()
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:

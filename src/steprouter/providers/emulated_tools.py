@@ -1,8 +1,9 @@
-"""Tool calls for servers that keep to a JSON schema but do not parse tool calls, such as llama.cpp.
+"""Tool calls for servers that do not parse them, such as llama.cpp.
 
-The tools become one response format: a reply is `{"tool": name, "arguments": {…}}` or `{"answer": "text"}`.
-Calls and results in the history become plain turns in the same form, and the streamed JSON is turned back
-into text and tool calls as it comes. One reply holds one call.
+The tools become one form of reply, kept by the server's grammar or only asked for in the prompt:
+`{"tool": name, "arguments": {…}}` or `{"answer": "text"}`. Calls and results in the history become plain turns
+in the same form, and the streamed JSON is turned back into text and tool calls as it comes. One reply holds
+one call.
 """
 
 from __future__ import annotations
@@ -33,23 +34,48 @@ HALF_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
 
 HALF_ESCAPE = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\(?:u[0-9a-fA-F]{0,3})?)?")
 
+FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?```\s*", re.DOTALL)
+"""A reply in a Markdown fence, as models that are only asked for JSON like to give it."""
+
 OBJECT_MARKS = re.compile(r'["{}\[\]\\]')
 
 
-def emulated(ask: Ask) -> tuple[Ask, Unfolding | None]:
-    """`ask` without native tools, and what turns the reply back; None where no reply needs it."""
+def emulated(ask: Ask, *, constrained: bool) -> tuple[Ask, Unfolding | None]:
+    """`ask` without native tools, and what turns the reply back; None where no reply needs it.
+
+    Args:
+        ask: What the caller asks.
+        constrained: The server keeps to a JSON schema; where it does not, the form is only asked for, and a reply
+            that is not in it is a broken call, for the checks to refuse.
+    """
     tools = offered(ask.tools)
     if not tools:
-        bare = Toolset(response_format=ask.tools.response_format)
-        return replace(ask, messages=tuple(retold(ask.messages)), tools=bare), None
+        return without_tools(ask, constrained=constrained), None
     forced = ask.tools.choice is not None and ask.tools.choice.mode in ("any", "tool")
     answer = None if forced else answer_schema(ask.tools.response_format)
     form = {"name": "reply", "strict": True, "schema": reply_schema(tools, answer)}
-    wanted = Toolset(response_format={"type": "json_schema", "json_schema": form})
+    wanted = Toolset(response_format={"type": "json_schema", "json_schema": form} if constrained else None)
     messages = instructed(retold(ask.messages), instruction(tools, may_answer=not forced))
     names = frozenset(str(tool_name(tool)) for tool in tools)
-    unfolding = Unfolding(names, call_id=fresh_id(ask.messages), streams=answer == {"type": "string"})
+    unfolding = Unfolding(
+        names,
+        call_id=fresh_id(ask.messages),
+        streams=answer == {"type": "string"},
+        constrained=constrained,
+        forced=forced,
+    )
     return replace(ask, messages=tuple(messages), tools=wanted), unfolding
+
+
+def without_tools(ask: Ask, *, constrained: bool) -> Ask:
+    """`ask` where no tool is offered: the history in plain turns, a response format as the server takes it."""
+    messages, wanted = retold(ask.messages), ask.tools.response_format
+    schema = schema_in(wire_format(wanted)) if wanted is not None else None
+    if constrained or schema is None:
+        return replace(ask, messages=tuple(messages), tools=Toolset(response_format=wanted))
+    line = tool_line({"name": "object", "parameters": schema})
+    messages = instructed(messages, f"Reply with one JSON object and nothing else. Its fields:\n{line}")
+    return replace(ask, messages=tuple(messages), tools=Toolset())
 
 
 def offered(tools: Toolset) -> list[dict[str, Any]]:
@@ -93,14 +119,19 @@ def closed(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def instruction(tools: Sequence[Mapping[str, Any]], *, may_answer: bool) -> str:
-    """What the model is told: the form of a reply, and the tools."""
-    lines = [
-        "Reply with one JSON object and nothing else.",
-        'To use a tool: {"tool": "name", "arguments": {...}}',
-    ]
+    """What the model is told: each reply it may give, and what for.
+
+    The wording matters to small models. Of 20 questions to Qwen2.5-Coder-0.5B over llama.cpp this one had 9 of 12
+    tools called and 6 of 8 answers given in words. With the form first and the tools listed after it, none of 6
+    tools was called: the model always answers.
+    """
+    lines = ["Decide whether one of the tools fits the last message. Reply with one JSON object and nothing else:"]
+    for tool in tools:
+        form = f'{{"tool": {json.dumps(tool_name(tool))}, "arguments": {{...}}}}'
+        lines.append(f"{form} - {tool_line(tool['function']).removeprefix('- ')}")
     if may_answer:
-        lines.append('To answer, when no tool is needed: {"answer": "..."}')
-    return "\n".join([*lines, "Tools:", *(tool_line(tool["function"]) for tool in tools)])
+        lines.append('{"answer": "..."} - if no tool fits: answer in words')
+    return "\n".join(lines)
 
 
 def tool_line(function: Mapping[str, Any]) -> str:
@@ -189,9 +220,15 @@ class Unfolding:
         names: Tools that were offered.
         call_id: Id for the call.
         streams: Whether an answer is plain text, which can be given before it is complete.
+        constrained: The server keeps to the form.
+        forced: Only a call will do.
     """
 
-    def __init__(self, names: frozenset[str], *, call_id: str, streams: bool) -> None:
+    def __init__(
+        self, names: frozenset[str], *, call_id: str, streams: bool, constrained: bool = True, forced: bool = False
+    ) -> None:
+        self._constrained = constrained
+        self._forced = forced
         self._names = names
         self._call_id = call_id
         self._streams = streams
@@ -216,9 +253,24 @@ class Unfolding:
                 given.append(self.detailed(unfolded))
         return given
 
+    @property
+    def is_over(self) -> bool:
+        """Whether to stop listening to a model that was only asked for the form.
+
+        Once the reply is complete it can only be spoilt, and one that does not begin like a call where only a call
+        will do cannot become one: a small model may go on for thousands of tokens.
+        """
+        if self._constrained:
+            return False
+        opening = self._buffer.lstrip()[:1]
+        return self._state == "ending" or (self._forced and self._state == "opening" and opening not in ("", "{", "`"))
+
     def close(self) -> list[Delta]:
         """What is left once the reply has ended."""
         rest = Delta()
+        if self.is_over:
+            self._finish = self._finish or "stop"
+            self._buffer = "" if self._state == "ending" else self._buffer
         if self._state == "opening":
             rest = self.whole_reply()
         elif self._buffer.strip() and not REPLY_CLOSES.fullmatch(self._buffer):
@@ -295,19 +347,34 @@ class Unfolding:
     def whole_reply(self) -> Delta:
         """A reply not recognised as it came: fields in another order, an answer that is an object."""
         text = self._buffer
+        fenced = FENCED.fullmatch(text)
         try:
-            reply = json.loads(text)
+            reply = json.loads(fenced[1] if fenced else text)
         except (ValueError, RecursionError):
-            return Delta(text)
+            return self.broken_call("", text) if text.lstrip().startswith("{") else Delta(text)
         match reply:
-            case {"tool": str(name), "arguments": dict(arguments)} if len(reply) == 2 and name in self._names:
+            case {"tool": str(name), "arguments": dict(arguments)} | {
+                "name": str(name),
+                "arguments": dict(arguments),
+            } if len(reply) == 2 and name in self._names:
                 said = json.dumps(arguments, ensure_ascii=False)
                 return Delta(tools=(ToolPiece(0, self._call_id, name, said),))
             case {"answer": str(answer)} if len(reply) == 1:
                 return Delta(answer)
             case {"answer": answer} if len(reply) == 1:
                 return Delta(json.dumps(answer, ensure_ascii=False))
+            case {"tool": str(name)} | {"name": str(name)}:
+                return self.broken_call(name, text)
+            case dict():
+                return self.broken_call("", text)
         return Delta(text)
+
+    def broken_call(self, name: str, text: str) -> Delta:
+        """A reply that is JSON, or tries to be, but not in the form: a call that no check lets pass.
+
+        As text it would be shown to a user as the answer.
+        """
+        return Delta(tools=(ToolPiece(0, self._call_id, name, text if name not in self._names else f"!{text}"),))
 
     def misfit(self) -> Delta:
         """What is left of a reply that broke its form.

@@ -25,14 +25,17 @@ NOT_DETAILS = frozenset(
 )
 """Metadata that is said elsewhere (finish, usage), that names one message, or that LangChain puts on itself."""
 
+CALLS = frozenset({"tool_calls", "function_call"})
+"""Additional arguments that repeat a tool call in a provider's older form; a call is said once."""
+
 
 class ChunkReader:
     """Takes the chunks of one answer and gives pieces.
 
-    Usage may come in several records that add up (Anthropic sends the prompt first and the answer last); `close`
-    gives their sum. What counts as a finish is a reason in the metadata, or the model's own mark of its last
-    chunk, which models without reasons set (LangChain's fakes do). A stream with neither is not known to be
-    whole, and stays without a finish.
+    Usage may come in several records, which add up as LangChain itself adds them; `close` gives their sum.
+    What counts as a finish is a reason in the metadata, or the model's own mark of its last chunk, which
+    models without reasons set (LangChain's fakes do). A stream with neither is not known to be whole, and
+    stays without a finish.
 
     Attributes:
         said: A piece with content has been given.
@@ -71,7 +74,10 @@ class ChunkReader:
         text, blocks = content_of(message)
         tools: tuple[ToolPiece, ...] = ()
         if isinstance(message, AIMessage):
-            said = [(call["id"], call["name"], json.dumps(call["args"])) for call in message.tool_calls]
+            said = [
+                (call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False, default=str))
+                for call in message.tool_calls
+            ]
             said += [(call["id"], call["name"] or "", call["args"] or "") for call in message.invalid_tool_calls]
             tools = tuple(ToolPiece(index, *fields) for index, fields in enumerate(said))
         self.count(message)
@@ -103,7 +109,7 @@ class ChunkReader:
             elif key not in NOT_DETAILS and value is not None and self._known.get(key) != value:
                 self._known[key] = self._details[key] = value
         if extra:
-            extra = {key: value for key, value in extra.items() if key != "tool_calls" and value is not None}
+            extra = {key: value for key, value in extra.items() if key not in CALLS and value is not None}
         if not (text or tools or blocks or finish or extra):
             return None
         self.said = True

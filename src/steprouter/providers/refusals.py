@@ -101,14 +101,12 @@ def refusal_of(
         value = None
     code, text = code_and_text(value)
     delay = retry_after_seconds(headers)
-    if delay is None and (found := RETRY_DELAY.search(said)):
-        delay = float(found[1])
     return HttpRefusal(
         where,
         status=status,
         code=shown(code, secrets, limit=100) if code else None,
         text=shown(text or said.strip(), secrets),
-        retry_after_seconds=delay,
+        retry_after_seconds=retry_delay(said) if delay is None else delay,
         headers=kept_headers(headers),
     )
 
@@ -175,6 +173,12 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
         return plain
     until, now = date_in(given), date_in(headers.get("date"))
     return max(0.0, (until - now).total_seconds()) if until and now else None
+
+
+def retry_delay(body: str) -> float | None:
+    """The delay that Google writes into the JSON of an error, in seconds; None where there is none."""
+    found = RETRY_DELAY.search(body)
+    return float(found[1]) if found else None
 
 
 def seconds_in(text: str | None) -> float | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..answering.failures import Seen
 from .masking import shown
-from .refusals import code_and_text, code_in, retry_after_seconds, text_in
+from .refusals import code_and_text, code_in, retry_after_seconds, retry_delay, text_in
 
 LONGEST_CHAIN = 8
 """Errors in a chain that are looked at; real ones have two or three."""
@@ -110,7 +111,7 @@ def code_in_text(text: str) -> str | None:
 
 
 def delay_of(error: BaseException) -> float | None:
-    """What the server asked to wait, from an attribute or from the response's headers."""
+    """What the server asked to wait, from an attribute, from the response's headers, or from its body."""
     own = getattr(error, "retry_after_seconds", None)
     if isinstance(own, int | float) and own >= 0:
         return float(own)
@@ -122,7 +123,9 @@ def delay_of(error: BaseException) -> float | None:
             lower = {str(name).lower(): str(value) for name, value in headers.items()}
             if (delay := retry_after_seconds(lower)) is not None:
                 return delay
-    return None
+    # Google's SDK keeps the body under `details`, and the delay in it.
+    body = getattr(error, "details", None)
+    return retry_delay(json.dumps(body, default=str)) if isinstance(body, Mapping | list) else None
 
 
 def class_names(chain: Iterable[BaseException]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ class Wire(Protocol):
     """A way to one model.
 
     Promises:
-        - Pieces come as the model says them; nothing is retried and nothing is repeated.
+        - Pieces come as the model says them; nothing a server may have taken is sent again.
         - A stream that ended without a finish reason ends without a `finish` piece; it is not mended here.
         - Tool-call fragments come with the index of their call; argument text comes as it was said.
         - At most one piece carries `finish` and at most one carries `usage`.

@@ -154,7 +154,7 @@ class ScriptedChatModel(BaseChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
         for beat in self._beats(messages, stop, **kwargs):
-            if isinstance(beat, float):
+            if isinstance(beat, int | float):
                 self._clock.sleep(beat)
             else:
                 yield beat
@@ -163,7 +163,7 @@ class ScriptedChatModel(BaseChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         for beat in self._beats(messages, stop, **kwargs):
-            if isinstance(beat, float):
+            if isinstance(beat, int | float):
                 await self._clock.asleep(beat)
             else:
                 yield beat
