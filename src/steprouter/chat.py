@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from os import PathLike
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
@@ -13,8 +13,10 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
-from pydantic import ConfigDict, Field, InstanceOf
+from langchain_core.runnables.config import ensure_config
+from pydantic import ConfigDict, Field, InstanceOf, ValidationError
 
+from .answering.answer import Delta
 from .drive import Clock, Run
 from .engine import Engine
 from .errors import ConfigError
@@ -28,7 +30,8 @@ from .tracing.archive import Traces
 
 RUN = "steprouter_run"
 TOOLS = "steprouter_tools"
-PRIVATE = (RUN, TOOLS)
+CONFIG = "steprouter_config"
+PRIVATE = (RUN, TOOLS, CONFIG)
 """Keyword arguments that travel from the public methods to the private ones and must never reach a tracer, a
 cache key or a provider."""
 
@@ -69,7 +72,7 @@ class StepRouter(BaseChatModel):
     temperature: float | None = None
     max_tokens: int | None = None
     stop: list[str] | None = None
-    streaming: bool = False
+    streaming: bool | None = None
     engine: InstanceOf[Engine] = Field(exclude=True, repr=False)
 
     def __init__(
@@ -86,6 +89,7 @@ class StepRouter(BaseChatModel):
     ) -> None:
         refuse_unknown_fields(langchain, type(self))
         refuse_reserved(answer_cache=answer_cache, budget=budget)
+        refuse_wrong_kinds(models, policy)
         cards = tuple(card_of(model) for model in models)
         policy, tracing = policy or Policy(), tracing is not False
         engine = langchain.pop("engine", None)
@@ -93,7 +97,11 @@ class StepRouter(BaseChatModel):
         if not fits(engine, cards, policy, store, tenant, tracing):
             engine = Engine(cards, policy, store=store, tenant=tenant, tracing=tracing, clock=clock)
         ours: dict[str, Any] = {"models": cards, "policy": policy, "store": store, "tenant": tenant}
-        super().__init__(**ours, tracing=tracing, engine=engine, **langchain)  # type: ignore[call-arg]  # pydantic's
+        try:
+            super().__init__(**ours, tracing=tracing, engine=engine, **langchain)  # type: ignore[call-arg]  # pydantic's
+        except ValidationError as error:
+            wrong = error.errors(include_input=False)[0]
+            raise ConfigError(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from error
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> Self:
@@ -185,12 +193,13 @@ class StepRouter(BaseChatModel):
         **kwargs: Any,
     ) -> AIMessage:
         """Answer one step."""
-        messages = self._convert_input(input).to_messages()
-        run = self.engine.begin(*self.read_call(messages, stop, kwargs, config))
+        prompt = self._convert_input(input)
+        messages = prompt.to_messages()
+        run = self.take_run(kwargs) or self.engine.begin(*self.read_call(messages, stop, kwargs, config))
         try:
-            return super().invoke(messages, config, stop=stop, **{**kwargs, RUN: run})
+            return super().invoke(prompt, config, stop=stop, **{**kwargs, RUN: run})
         finally:
-            run.close()
+            self.engine.driver.close(run)
 
     async def ainvoke(
         self,
@@ -201,12 +210,13 @@ class StepRouter(BaseChatModel):
         **kwargs: Any,
     ) -> AIMessage:
         """Answer one step without blocking the event loop."""
-        messages = self._convert_input(input).to_messages()
-        run = await self.engine.abegin(*self.read_call(messages, stop, kwargs, config))
+        prompt = self._convert_input(input)
+        messages = prompt.to_messages()
+        run = self.take_run(kwargs) or await self.engine.abegin(*self.read_call(messages, stop, kwargs, config))
         try:
-            return await super().ainvoke(messages, config, stop=stop, **{**kwargs, RUN: run})
+            return await super().ainvoke(prompt, config, stop=stop, **{**kwargs, RUN: run})
         finally:
-            run.close()
+            self.engine.driver.close(run)
 
     def stream(
         self,
@@ -217,12 +227,13 @@ class StepRouter(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """Answer one step piece by piece."""
-        messages = self._convert_input(input).to_messages()
-        run = self.engine.begin(*self.read_call(messages, stop, kwargs, config))
+        prompt = self._convert_input(input)
+        messages = prompt.to_messages()
+        run = self.take_run(kwargs) or self.engine.begin(*self.read_call(messages, stop, kwargs, config))
         try:
-            yield from super().stream(messages, config, stop=stop, **{**kwargs, RUN: run})
+            yield from super().stream(prompt, config, stop=stop, **{**kwargs, RUN: run})
         finally:
-            run.close()
+            self.engine.driver.close(run)
 
     async def astream(
         self,
@@ -233,15 +244,30 @@ class StepRouter(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Answer one step piece by piece without blocking the event loop."""
-        messages = self._convert_input(input).to_messages()
-        run = await self.engine.abegin(*self.read_call(messages, stop, kwargs, config))
-        chunks: Any = super().astream(messages, config, stop=stop, **{**kwargs, RUN: run})
+        prompt = self._convert_input(input)
+        messages = prompt.to_messages()
+        run = self.take_run(kwargs) or await self.engine.abegin(*self.read_call(messages, stop, kwargs, config))
+        chunks: Any = super().astream(prompt, config, stop=stop, **{**kwargs, RUN: run})
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:
                     yield chunk
         finally:
-            run.close()
+            self.engine.driver.close(run)
+
+    if not TYPE_CHECKING:  # type checkers see the base class's overloads, which stay true
+
+        def stream_events(self, input, config=None, **kwargs):
+            """Answer one step as events; version v3 comes past `stream`, and would lose the configuration."""
+            if kwargs.get("version") == "v3":
+                kwargs[CONFIG] = ensure_config(config)
+            return super().stream_events(input, config, **kwargs)
+
+        def astream_events(self, input, config=None, **kwargs):
+            """As `stream_events`, without blocking the event loop."""
+            if kwargs.get("version") == "v3":
+                kwargs[CONFIG] = ensure_config(config)
+            return super().astream_events(input, config, **kwargs)
 
     def read_call(
         self,
@@ -251,7 +277,7 @@ class StepRouter(BaseChatModel):
         config: RunnableConfig | None = None,
     ) -> tuple[Ask, RunnableConfig | None, str | None]:
         """What a call asks, where, and the model it insists on, if any."""
-        defaults = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        defaults: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         settings = {key: value for key, value in defaults.items() if value is not None}
         settings |= {k: v for k, v in kwargs.items() if k not in (*TOOL_KEYS, *BASE_KEYS, *PRIVATE)}
         bound = kwargs.get(TOOLS)
@@ -267,6 +293,16 @@ class StepRouter(BaseChatModel):
         ask = Ask(messages=tuple(messages), tools=bound, stop=tuple(stop or self.stop or ()), settings=settings)
         return ask, config, model
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A copy that shares models and connections; all else in a router is frozen."""
+        return self.model_copy()
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a StepRouter holds connections and waiting traces and cannot be pickled; "
+            "make one in each process, for which StepRouter.from_file() is at hand"
+        )
+
     # The private methods of the contract
 
     def _generate(
@@ -276,7 +312,8 @@ class StepRouter(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        run = self.take_run(kwargs) or self.engine.begin(*self.read_call(messages, stop, kwargs))
+        config = config_of(kwargs, run_manager)
+        run = self.take_run(kwargs) or self.engine.begin(*self.read_call(messages, stop, kwargs, config))
         for _ in self.engine.driver.stream(run, watched=False):
             pass
         return self.result(run)
@@ -288,7 +325,8 @@ class StepRouter(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        run = self.take_run(kwargs) or await self.engine.abegin(*self.read_call(messages, stop, kwargs))
+        config = config_of(kwargs, run_manager)
+        run = self.take_run(kwargs) or await self.engine.abegin(*self.read_call(messages, stop, kwargs, config))
         async with aclosing(self.engine.driver.astream(run, watched=False)) as pieces:
             async for _ in pieces:
                 pass
@@ -301,14 +339,13 @@ class StepRouter(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        run, blocks = (
-            self.take_run(kwargs) or self.engine.begin(*self.read_call(messages, stop, kwargs)),
-            False,
-        )
+        config = config_of(kwargs, run_manager)
+        run = self.take_run(kwargs) or self.engine.begin(*self.read_call(messages, stop, kwargs, config))
+        shape: str | None = None
         for delta in self.engine.driver.stream(run, watched=True):
-            blocks = blocks or bool(delta.blocks)
-            yield live_chunk(delta)
-        yield from self.closing(run, blocks=blocks)
+            shape = shape or self.shape(run, delta)
+            yield live_chunk(delta, shape)
+        yield from self.closing(run, shape)
 
     async def _astream(
         self,
@@ -317,13 +354,14 @@ class StepRouter(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        run = self.take_run(kwargs) or await self.engine.abegin(*self.read_call(messages, stop, kwargs))
-        blocks = False
+        config = config_of(kwargs, run_manager)
+        run = self.take_run(kwargs) or await self.engine.abegin(*self.read_call(messages, stop, kwargs, config))
+        shape: str | None = None
         async with aclosing(self.engine.driver.astream(run, watched=True)) as pieces:
             async for delta in pieces:
-                blocks = blocks or bool(delta.blocks)
-                yield live_chunk(delta)
-        for chunk in self.closing(run, blocks=blocks):
+                shape = shape or self.shape(run, delta)
+                yield live_chunk(delta, shape)
+        for chunk in self.closing(run, shape):
             yield chunk
 
     def take_run(self, kwargs: Mapping[str, Any]) -> Run | None:
@@ -341,16 +379,23 @@ class StepRouter(BaseChatModel):
             generations=[ChatGeneration(message=message, generation_info=gateway(message.response_metadata))]
         )
 
-    def closing(self, run: Run, *, blocks: bool) -> Iterator[ChatGenerationChunk]:
+    def shape(self, run: Run, delta: Delta) -> str | None:
+        """Whose shape the content blocks of a piece have; None where it is plain text."""
+        if not delta.blocks or run.take is None:
+            return None
+        said = run.take.shaper.details.get("model_provider")
+        return str(said or self.provider(run.take.command.model)["model_provider"])
+
+    def closing(self, run: Run, shape: str | None) -> Iterator[ChatGenerationChunk]:
         """The last chunks of an ended run; raises where there is no answer."""
         outcome, trace = ended(run)
         if outcome.answered_by is None:
             raise error_of(outcome, trace)
-        return closing_chunks(outcome, trace, self.provider(outcome.answered_by.model), blocks=blocks)
+        return closing_chunks(outcome, trace, self.provider(outcome.answered_by.model), shape=shape)
 
     def provider(self, model: str) -> dict[str, Any]:
         """Provider and model name of a candidate, as message metadata has them."""
-        provider, name = identity(next(card for card in self.cards if card.name == model))
+        provider, name = self.engine.named[model]
         return {"model_provider": provider or "openai_compatible", "model_name": name or model}
 
     # What others read from a chat model
@@ -380,20 +425,22 @@ class StepRouter(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        named = [(card.name, *identity(card)) for card in self.engine.cards]
-        return {"models": named, "policy": repr(self.policy)}
+        # All that decides an answer, because LangChain's cache takes it for the key.
+        return {
+            "models": self.engine.identities,
+            "policy": self.engine.policy_text,
+            "tenant": self.tenant,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+        }
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         run = kwargs.get(RUN)
         first = run.decision.models[0] if isinstance(run, Run) and run.decision else kwargs.get("model")
-        card = next((card for card in self.engine.cards if card.name == first), None)
         params = LangSmithParams(ls_provider="steprouter", ls_model_name="steprouter", ls_model_type="chat")
-        if card is not None:
-            provider, name = identity(card)
-            params["ls_provider"], params["ls_model_name"] = (
-                provider or "openai_compatible",
-                name or card.name,
-            )
+        if isinstance(first, str) and first in self.engine.named:
+            answering = self.provider(first)
+            params["ls_provider"], params["ls_model_name"] = answering["model_provider"], answering["model_name"]
         elif isinstance(first, str):
             params["ls_model_name"] = first
         if isinstance(temperature := kwargs.get("temperature", self.temperature), int | float):
@@ -405,15 +452,27 @@ class StepRouter(BaseChatModel):
         return params
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        return super()._get_invocation_params(stop=stop, **public(kwargs))
+        return super()._get_invocation_params(stop=stop or self.stop, **public(kwargs))
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        return super()._get_llm_string(stop=stop, **public(kwargs))
+        return super()._get_llm_string(stop=stop or self.stop, **public(kwargs))
 
 
 def public(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Call arguments without those that only travel between our own methods."""
     return {key: value for key, value in kwargs.items() if key not in PRIVATE}
+
+
+def config_of(
+    kwargs: Mapping[str, Any], run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None
+) -> RunnableConfig | None:
+    """What is known of a call's configuration where LangChain came past `invoke` and `stream`."""
+    if CONFIG in kwargs:
+        config: RunnableConfig = kwargs[CONFIG]
+        return config
+    if run_manager is None:
+        return None
+    return RunnableConfig(tags=run_manager.tags, metadata=run_manager.metadata)
 
 
 def ended(run: Run) -> Any:
@@ -462,6 +521,14 @@ def refuse_unknown_fields(given: Mapping[str, Any], model: type[BaseChatModel]) 
             f"StepRouter takes no {unknown[0]!r}; set it on the models it holds, or for a call with "
             f".bind({unknown[0]}=…)"
         )
+
+
+def refuse_wrong_kinds(models: object, policy: object) -> None:
+    """Raise for one model where a list belongs, and for a policy that is none."""
+    if isinstance(models, str | ModelCard | BaseChatModel):
+        raise ConfigError(f"models must be a list, got one {type(models).__name__}; put it in [ ]")
+    if policy is not None and not isinstance(policy, Policy):
+        raise ConfigError(f"policy must be a Policy, got {type(policy).__name__}")
 
 
 def refuse_reserved(**reserved: object) -> None:

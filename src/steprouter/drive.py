@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from langgraph.errors import GraphBubbleUp
 
@@ -69,6 +69,7 @@ class Run:
         step: The step.
         pending: The command to carry out next; None once the flow has ended.
         decision: Set once the flow has told it.
+        take: The attempt that is being made; None between attempts.
         outcome: Set once the flow has ended.
         seconds: How long the whole step took, once it is settled.
         trace: Its story, once it is settled.
@@ -80,6 +81,7 @@ class Run:
         self.tell = tell
         self.began = began
         self.decision: Decision | None = None
+        self.take: Take | None = None
         self.outcome: Outcome | None = None
         self.seconds = 0.0
         self.trace: Trace | None = None
@@ -91,13 +93,14 @@ class Run:
 
     def send(self, reply: Any) -> None:
         """Reply to the pending command and take the next one."""
+        self.take = None
         try:
             self.pending = self.flow.send(reply)
         except StopIteration as end:
             self.pending, self.outcome = None, end.value
 
     def close(self) -> None:
-        """End a flow that nobody will drive any further, as after a LangChain cache hit."""
+        """End a flow that nobody will drive any further."""
         self.flow.close()
         self.pending = None
 
@@ -242,7 +245,7 @@ class Driver:
         """Call one model; gives what may be shown and returns the attempt."""
         take, wire = self.take(run, command, watched), self.wires[command.model]
         try:
-            with closing(wire.stream(command.ask, self.timeouts)) as pieces:
+            with closing(cast("Generator[Delta, None, None]", wire.stream(command.ask, self.timeouts))) as pieces:
                 for delta in pieces:
                     if (shown := take.feed(delta)) is not None:
                         yield shown
@@ -260,7 +263,9 @@ class Driver:
         """As `call`; the attempt is the last item."""
         take, wire = self.take(run, command, watched), self.wires[command.model]
         try:
-            async with aclosing(wire.astream(command.ask, self.timeouts)) as pieces:
+            async with aclosing(
+                cast("AsyncGenerator[Delta, None]", wire.astream(command.ask, self.timeouts))
+            ) as pieces:
                 async for delta in pieces:
                     if (shown := take.feed(delta)) is not None:
                         yield shown
@@ -277,7 +282,7 @@ class Driver:
 
     def take(self, run: Run, command: Call, watched: bool) -> Take:
         """An attempt about to begin."""
-        return Take(
+        run.take = Take(
             command=command,
             shaper=command.shaping.start(watched=watched),
             clock=self.clock,
@@ -285,9 +290,22 @@ class Driver:
             began=self.clock.monotonic(),
             run_began=run.began,
         )
+        return run.take
+
+    def close(self, run: Run) -> None:
+        """End a run that its caller is done with: a cancelled attempt is settled, an unused flow just ends.
+
+        An async generator whose consumer went away is closed by the event loop at some later time; what was
+        spent must not depend on that.
+        """
+        if run.take is not None:
+            self.abandon(run, run.take)
+        run.close()
 
     def abandon(self, run: Run, take: Take) -> None:
         """Let the flow settle what was spent on a consumer that went away; calls nobody and waits for nothing."""
+        if run.take is not take:
+            return  # settled already, when the run was closed
         run.send(take.cancelled())
         while run.pending is not None:
             if isinstance(run.pending, Call | Race | Wait):

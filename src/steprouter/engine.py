@@ -9,8 +9,11 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
+from hashlib import sha256
 from typing import Any, cast
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables.config import RunnableConfig, ensure_config
 from langchain_core.utils.uuid import uuid7
 from langgraph.config import get_stream_writer
@@ -22,7 +25,7 @@ from .flow import Note, Outcome, Setting, run_step
 from .memory.recall import Recalled
 from .memory.traces import TraceKeeper
 from .models.card import ModelCard
-from .models.identify import complete_cards
+from .models.identify import complete_cards, identity
 from .providers import open_wire
 from .routing.decide import decide
 from .routing.decision import Decision
@@ -118,6 +121,21 @@ class Engine:
         step, _ = self.read(ask, config)
         return step, decide(step, self.cards, self.policy, Recalled())
 
+    @cached_property
+    def identities(self) -> list[tuple[str, str | None, str | None, str]]:
+        """Name, provider, model, and a digest of the settings of each model; the digest reveals none of them."""
+        return [(card.name, *identity(card), settings_digest(card)) for card in self.cards]
+
+    @cached_property
+    def named(self) -> dict[str, tuple[str | None, str | None]]:
+        """Provider and model of each candidate as tracing knows them, by the candidate's name."""
+        return {name: (provider, model) for name, provider, model, _ in self.identities}
+
+    @cached_property
+    def policy_text(self) -> str:
+        """The policy in words, for LangChain's cache, which asks at every call."""
+        return repr(self.policy)
+
     def settle(self, run: Run, outcome: Outcome) -> None:
         """Make the trace of an ended step and hand it to the sink."""
         run.trace = make_trace(
@@ -153,7 +171,8 @@ class Engine:
         for wire in self.driver.wires.values():
             wire.close()
         self.connection.close()
-        self.opened = None
+        if self.store != "memory":  # where closing would mean forgetting
+            self.opened = None
 
     async def aclose(self) -> None:
         """As `close`, for the running event loop's connections too."""
@@ -161,6 +180,13 @@ class Engine:
             await wire.aclose()
         await self.connection.aclose()
         self.close()
+
+
+def settings_digest(card: ModelCard) -> str:
+    """A short text that is the same for the same settings."""
+    own = card.model if isinstance(card.model, BaseChatModel) else None
+    settings = own._get_llm_string() if own is not None else repr(sorted(card.settings.items(), key=str))
+    return sha256(f"{card.base_url} {settings}".encode()).hexdigest()[:16]
 
 
 def ending(outcome: Outcome) -> str:

@@ -23,20 +23,35 @@ GATEWAY_METADATA = "lc_gateway_metadata"
 """Where LangChain's tracers look for the model that really answered; without it a failover is traced under the
 name of the first candidate. Not a public name (langchain_core.utils._gateway), so a rename costs only this."""
 
+NOT_ARGUMENTS = "arguments are not a JSON object"
+
 FINISH_WORDS = {"end_turn": "stop", "completed": "stop", "tool_use": "tool_calls", "max_tokens": "length"}
 """Providers' finish reasons in the words most consumers compare with; the provider's own is kept in the trace."""
 
 
-def live_chunk(delta: Delta) -> ChatGenerationChunk:
-    """A piece that is shown while the answer is written."""
-    content: Any = list(delta.blocks) if delta.blocks else delta.text
+def live_chunk(delta: Delta, shape: str | None = None) -> ChatGenerationChunk:
+    """A piece that is shown while the answer is written; `shape` is the provider whose content blocks it holds."""
+    if not delta.blocks and not delta.extra:
+        # Nearly every piece; fields that are left out need not be checked.
+        return ChatGenerationChunk(message=AIMessageChunk(content=delta.text))
+    # A piece may hold several that waited; LangChain merges blocks of one index across chunks, not inside one.
+    content: Any = merge_lists([], list(delta.blocks)) if delta.blocks else delta.text
     return ChatGenerationChunk(
-        message=AIMessageChunk(content=content, additional_kwargs=dict(delta.extra or {})),
+        message=AIMessageChunk(
+            content=content,
+            additional_kwargs=dict(delta.extra or {}),
+            response_metadata=shaped(shape if delta.blocks else None),
+        ),
     )
 
 
+def shaped(shape: str | None) -> dict[str, Any]:
+    """What tells LangChain how to read content blocks; without it they become `non_standard` in v1 content."""
+    return {"model_provider": shape} if shape else {}
+
+
 def closing_chunks(
-    outcome: Outcome, trace: Trace, provider: Mapping[str, Any], *, blocks: bool
+    outcome: Outcome, trace: Trace, provider: Mapping[str, Any], *, shape: str | None = None
 ) -> Iterator[ChatGenerationChunk]:
     """What was held back, then the one chunk that carries usage and metadata.
 
@@ -44,20 +59,29 @@ def closing_chunks(
         outcome: The ended step; it must have an answer.
         trace: Its trace.
         provider: Provider and model name as tracers know them.
-        blocks: Whether content blocks were shown already, which fixes the shape of the content.
+        shape: The provider in whose shape content blocks were shown already; None if none were.
     """
     answer = answer_of(outcome)
-    content, extra = merged(answer.unshown)
-    blocks = blocks or isinstance(content, list)
-    if content or extra or answer.tool_calls:
-        chunks = [spoken_call(index, call) for index, call in enumerate(answer.tool_calls)]
-        yield ChatGenerationChunk(
-            message=AIMessageChunk(content=content, additional_kwargs=extra, tool_call_chunks=chunks)
-        )
+    content, extra = content_of(answer)
     metadata = response_metadata(answer, trace, provider)
+    if shape is not None:
+        metadata["model_provider"] = shape  # chunks are merged, and two different texts would be joined
+    elif isinstance(content, list):
+        shape = str(metadata["model_provider"])
+    if content or extra or answer.tool_calls:
+        places = block_places(content) if shape is not None else None
+        chunks = [spoken_call(index, call, trace, places) for index, call in enumerate(answer.tool_calls)]
+        yield ChatGenerationChunk(
+            message=AIMessageChunk(
+                content=content,
+                additional_kwargs=extra,
+                tool_call_chunks=chunks,
+                response_metadata=shaped(shape if isinstance(content, list) else None),
+            )
+        )
     yield ChatGenerationChunk(
         message=AIMessageChunk(
-            content=[] if blocks else "",
+            content=[] if shape is not None else "",
             response_metadata=metadata,
             usage_metadata=answer.usage.to_langchain() if answer.usage else None,
             chunk_position="last",
@@ -69,20 +93,20 @@ def closing_chunks(
 def whole_message(outcome: Outcome, trace: Trace, provider: Mapping[str, Any]) -> AIMessage:
     """The answer as one message."""
     answer = answer_of(outcome)
-    content, extra = merged(answer.unshown)
+    content, extra = content_of(answer)
     metadata = response_metadata(answer, trace, provider)
     return AIMessage(
         content=content,
         additional_kwargs=extra,
         response_metadata=metadata,
         tool_calls=[
-            tool_call(name=call.name, args=dict(call.args), id=call.id)
-            for call in answer.tool_calls
+            tool_call(name=call.name, args=dict(call.args), id=id_of(index, call, trace))
+            for index, call in enumerate(answer.tool_calls)
             if call.args is not None
         ],
         invalid_tool_calls=[
-            invalid_tool_call(name=call.name, args=call.raw, id=call.id, error="arguments are not a JSON object")
-            for call in answer.tool_calls
+            invalid_tool_call(name=call.name, args=call.raw, id=id_of(index, call, trace), error=NOT_ARGUMENTS)
+            for index, call in enumerate(answer.tool_calls)
             if call.args is None
         ],
         usage_metadata=answer.usage.to_langchain() if answer.usage else None,
@@ -96,17 +120,31 @@ def answer_of(outcome: Outcome) -> Answer:
     return outcome.answered_by.answer
 
 
+def content_of(answer: Answer) -> tuple[Any, dict[str, Any]]:
+    """What of an answer is still to be shown: content and additional keyword arguments.
+
+    Providers repeat tool calls as content blocks, from which LangChain makes calls too. Those of broken calls
+    are therefore left out: they would come back to life with no arguments.
+    """
+    content, extra = merged(answer.unshown)
+    if not isinstance(content, list) or all(call.args is not None for call in answer.tool_calls):
+        return content, extra
+    whole = {call.id for call in answer.tool_calls if call.args is not None}
+    return [b for b in content if not is_tool_block(b) or block_call(b) in whole], extra
+
+
 def merged(pieces: Sequence[Delta]) -> tuple[Any, dict[str, Any]]:
     """Content and additional keyword arguments of several pieces: text, or content blocks where there are any."""
     extra: dict[str, Any] = {}
     for piece in pieces:
         if piece.extra:
             extra = merge_dicts(extra, dict(piece.extra))
+    if not any(piece.blocks for piece in pieces):
+        return "".join(piece.text for piece in pieces), extra
     blocks: list[Any] = []
     for piece in pieces:
-        blocks = merge_lists(blocks, list(piece.blocks)) or []
-    if not blocks:
-        return "".join(piece.text for piece in pieces), extra
+        plain = [{"type": "text", "text": piece.text}] if piece.text else []
+        blocks = merge_lists(blocks, list(piece.blocks) or plain) or []
     return [finished_block(block) for block in blocks], extra
 
 
@@ -123,15 +161,36 @@ def finished_block(block: Any) -> Any:
     return block
 
 
-def spoken_call(index: int, call: ToolCall) -> Any:
+def id_of(index: int, call: ToolCall, trace: Trace) -> str:
+    """The id of a call; made up where the provider gave none, since a tool's result must name its call."""
+    return call.id or f"call_{trace.step_id}_{index}"
+
+
+def block_places(content: Any) -> dict[str, int]:
+    """The places of content blocks that repeat a tool call, by the call's id."""
+    blocks = [block for block in content if isinstance(block, Mapping) and is_tool_block(block)]
+    named = {block_call(block): block.get("index") for block in blocks}
+    return {call: place for call, place in named.items() if call and isinstance(place, int)}
+
+
+def block_call(block: Mapping[str, Any]) -> str | None:
+    """The id of the call that a content block repeats: OpenAI's Responses keep the block's own id in `id`."""
+    return block.get("call_id") or block.get("id")
+
+
+def spoken_call(index: int, call: ToolCall, trace: Trace, places: Mapping[str, int] | None = None) -> Any:
     """A tool call as a chunk.
 
+    Calls are numbered, but for answers in content blocks: there a call has the number of its block or none,
+    because v1 content merges calls with whatever block has the same number.
+
     LangChain completes broken JSON in chunks by guessing, and agents run the guess. Arguments that are not a JSON
-    object are therefore sent as a JSON string, which it cannot mistake for arguments: the call becomes an
-    `invalid_tool_call` and nothing is executed.
+    object therefore begin with a bracket that closes nothing, which neither its guessing nor its strict parser
+    takes for arguments: the call becomes an `invalid_tool_call` and nothing is executed.
     """
-    args = call.raw or "{}" if call.args is not None else json.dumps(call.raw)
-    return tool_call_chunk(name=call.name, args=args, id=call.id, index=index)
+    args = call.raw or "{}" if call.args is not None else f"]{call.raw}"
+    place = index if places is None else places.get(call.id or "")
+    return tool_call_chunk(name=call.name, args=args, id=id_of(index, call, trace), index=place)
 
 
 def response_metadata(answer: Answer, trace: Trace, provider: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,14 +206,15 @@ def response_metadata(answer: Answer, trace: Trace, provider: Mapping[str, Any])
 
 def summary(trace: Trace) -> dict[str, Any]:
     """What a caller reads of a step without opening its trace."""
+    given = trace.answer
     return {
         "step_id": trace.step_id,
         "kind": trace.kind,
         "model": trace.model,
-        "reason": trace.attempts[-1].why if len(trace.attempts) > 1 else trace.reason,
+        "reason": trace.reason if given is None or given is trace.attempts[0] else given.why,
         "attempts": len(trace.attempts),
         "outcome": trace.outcome,
-        "problems": list(trace.answer.problems) if trace.answer else [],
+        "problems": list(given.problems) if given else [],
         "cache": trace.cache,
         "cost_usd": trace.cost_usd,
         "reference_cost_usd": trace.reference_cost_usd,

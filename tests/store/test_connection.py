@@ -48,7 +48,7 @@ def pid_of(connection: Connection) -> int:
 
 BUSY_SECONDS = 3.0
 """A bound that a busy machine keeps and a client without our deadlines does not: one call of redis-py's defaults
-on a server that hangs takes a minute, a thousand calls at the deadline each 50 s. The figures are in benchmarks."""
+on a server that hangs takes a minute, a thousand calls at the deadline each 50 s."""
 
 
 def seconds_of(connection: Connection, times: int = 1) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import NoAbleModel
@@ -32,12 +32,14 @@ def decide(step: Step, cards: Sequence[ModelCard], policy: Policy, recalled: Rec
         listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
         raise NoAbleModel(f"no model can take this {step.kind} step ({listed}); add a model, or widen the rule")
     floor = tier_floor(step, policy)
-    ordered = sorted(able, key=lambda card: order_key(card, floor, step))
+    costs = {card.name: expected_usd(card, step) for card in cards}
+    ordered = sorted(able, key=lambda card: order_key(card, floor, costs[card.name]))
     reference = reference_card(cards, able, policy)
-    kept = [candidate(card, step, floor, ordered[0]) for card in ordered]
+    first = ordered[0]
+    kept = [candidate(c, costs[c.name], standing(c, step, floor, first, costs)) for c in ordered]
     if policy.mode == "observe":
         kept = reference_first(kept, reference.name)
-    lost = [candidate(card, step, floor, ordered[0], refused[card.name]) for card in cards if card.name in refused]
+    lost = [candidate(c, costs[c.name], refused[c.name], kept=False) for c in cards if c.name in refused]
     return Decision(
         candidates=(*kept, *lost),
         reason=because(kept, rule),
@@ -77,13 +79,13 @@ def tier_of(card: ModelCard) -> Tier:
     return card.tier or Tier.MID
 
 
-def order_key(card: ModelCard, floor: Tier, step: Step) -> tuple[bool, float, float]:
+def order_key(card: ModelCard, floor: Tier, usd: float | None) -> tuple[bool, float, float]:
     """Sufficient before insufficient; cheap before dear; among the insufficient, strong before weak."""
-    usd = expected_usd(card, step)
-    short = tier_of(card).rank < floor.rank
+    rank = tier_of(card).rank
+    short = rank < floor.rank
     # An unknown price sorts as the dearest: it must never win by being unknown.
     price = float("inf") if usd is None else usd
-    return (True, -tier_of(card).rank, price) if short else (False, price, tier_of(card).rank)
+    return (True, -rank, price) if short else (False, price, rank)
 
 
 def expected_usd(card: ModelCard, step: Step) -> float | None:
@@ -98,25 +100,17 @@ def reference_card(cards: Sequence[ModelCard], able: Sequence[ModelCard], policy
     return stated or max(able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else 0.0))
 
 
-def candidate(card: ModelCard, step: Step, floor: Tier, first: ModelCard, refused: str | None = None) -> Candidate:
+def candidate(card: ModelCard, usd: float | None, reason: str, *, kept: bool = True) -> Candidate:
     """What the decision says of `card`."""
-    usd = expected_usd(card, step)
-    tier = tier_of(card)
-    return Candidate(
-        model=card.name,
-        tier=tier,
-        kept=refused is None,
-        reason=refused or standing(card, step, floor, first),
-        expected_usd=usd,
-    )
+    return Candidate(model=card.name, tier=tier_of(card), kept=kept, reason=reason, expected_usd=usd)
 
 
-def standing(card: ModelCard, step: Step, floor: Tier, first: ModelCard) -> str:
-    """Why an able model stands where it stands."""
+def standing(card: ModelCard, step: Step, floor: Tier, first: ModelCard, costs: Mapping[str, float | None]) -> str:
+    """Why an able model stands where it stands; `costs` by model name."""
     tier = tier_of(card)
     if tier.rank < floor.rank:
         return f"last resort: tier {tier} is below {floor} for {step.kind}"
-    usd, best = expected_usd(card, step), expected_usd(first, step)
+    usd, best = costs[card.name], costs[first.name]
     if card is first:
         known = "price unknown" if usd is None else f"~${usd:.6f}"
         return f"cheapest of tier {floor} or above, which {step.kind} needs ({known})"

@@ -68,6 +68,8 @@ class Toolset:
         choice: What must be called, if anything.
         response_format: A format the answer must keep to, as the caller gave it.
         options: Further keyword arguments of `bind_tools` (`strict`, `parallel_tool_calls`, …).
+        names: Names of the function tools, in the order they were bound.
+        builtin: Tools that only their own provider knows, such as a hosted web search.
         tokens: About how many prompt tokens the schemas take.
     """
 
@@ -76,9 +78,14 @@ class Toolset:
     choice: ToolChoice | None = None
     response_format: Any = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] = field(init=False)
+    builtin: tuple[dict[str, Any], ...] = field(init=False)
     tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
+        named = [(schema, tool_name(schema)) for schema in self.schemas]
+        object.__setattr__(self, "names", tuple(name for _, name in named if name))
+        object.__setattr__(self, "builtin", tuple(schema for schema, name in named if name is None))
         object.__setattr__(self, "tokens", sum(schema_tokens(compact_json(schema)) for schema in self.schemas))
 
     @classmethod
@@ -107,19 +114,9 @@ class Toolset:
         )
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the function tools, in the order they were bound."""
-        return tuple(name for schema in self.schemas if (name := tool_name(schema)))
-
-    @property
     def may_be_called(self) -> bool:
         """Whether an answer may call a tool."""
         return bool(self.schemas) and (self.choice is None or self.choice.mode != "none")
-
-    @property
-    def builtin(self) -> tuple[dict[str, Any], ...]:
-        """Tools that only their own provider knows, such as a hosted web search."""
-        return tuple(schema for schema in self.schemas if tool_name(schema) is None)
 
 
 def is_builtin(tool: object) -> bool:

@@ -115,7 +115,8 @@ def read_with_tools(ask: Ask, evidence: Evidence) -> KindRead:
     """The kind of a step that may call tools."""
     if not ask.tools.may_be_called:
         return KindRead(StepKind.ANSWER, "tools are bound but forbidden")
-    if begins(in_words(" ".join(ask.tools.names)), EDITING_STEMS):
+    # All names at once; two underscores part them, which no stem holds.
+    if begins(in_words("__".join(ask.tools.names)), EDITING_STEMS):
         return KindRead(StepKind.CODE, "editing tools are bound")
     if evidence.last_role == "tool":
         return KindRead(StepKind.READ_RESULT, "last message is a tool result")
@@ -170,9 +171,9 @@ def is_choice(schema: Mapping[str, Any]) -> bool:
     return bool(enums) and len(shapes) <= 3 and not open_ended
 
 
-def in_words(names: str) -> str:
-    """The words of one or several names, each after `_`; the names stay apart by two of them."""
-    parted = CAMEL.sub("_", names.replace(" ", "__")).lower()
+def in_words(name: str) -> str:
+    """The words of a name, each after a `_`."""
+    parted = CAMEL.sub("_", name).lower()
     return "_" + NOT_WORD.sub("_", parted)
 
 

@@ -1,0 +1,161 @@
+"""The router without LangChain's face: steps read where they happen, traces kept, connections given back."""
+
+from __future__ import annotations
+
+import logging
+from itertools import repeat
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from steprouter import ConfigError, ModelCard, Policy, Price, StepKind, Tier
+from steprouter.engine import Engine, surroundings
+from steprouter.step.ask import Ask
+from steprouter.testing import FrozenClock, ScriptedChatModel, fail, say
+
+ASK = Ask(messages=(HumanMessage("hi"),))
+
+
+def card(name: str, script: Any, tier: Tier = Tier.LOW, usd: float = 1.0, **settings: Any) -> ModelCard:
+    model = ScriptedChatModel(script, model_name=name, **settings)
+    return ModelCard(name=name, model=model, tier=tier, price=Price(input=usd, output=usd))
+
+
+def engine_over(*cards: ModelCard, policy: Policy | None = None, **settings: Any) -> Engine:
+    return Engine(cards or (card("m", repeat(say("ok"))),), policy or Policy(), store="memory", **settings)
+
+
+def run(engine: Engine, ask: Ask = ASK, config: Any = None, model: str | None = None) -> Any:
+    """The trace of one step, driven to its end."""
+    begun = engine.begin(ask, config, model)
+    for _ in engine.driver.stream(begun, watched=False):
+        pass
+    return begun.trace
+
+
+def test_making_an_engine_calls_nobody_and_opens_nothing():
+    engine = engine_over(card("m", []))
+    assert engine.opened is None
+    assert engine.sink is not None
+    assert engine.sink.thread is None
+
+
+def test_a_step_is_dated_and_timed_by_the_engines_clock():
+    clock = FrozenClock()
+    clock.advance(7)
+    trace = run(engine_over(clock=clock))
+    assert (trace.started_at, trace.seconds) == (clock.now(), 0.0)
+
+
+def test_step_ids_sort_by_time():
+    engine = engine_over()
+    ids = [run(engine).step_id for _ in range(20)]
+    assert ids == sorted(set(ids))
+
+
+def test_a_trace_is_found_by_its_step_and_by_its_thread():
+    engine = engine_over()
+    trace = run(engine, config={"configurable": {"thread_id": "t"}})
+    assert engine.traces.get(trace.step_id) == trace
+    assert engine.traces.list("t") == [trace]
+
+
+def test_without_tracing_nothing_is_kept_and_the_step_has_its_trace_all_the_same():
+    engine = engine_over(tracing=False)
+    trace = run(engine)
+    assert (trace.outcome, engine.sink, engine.traces.get(trace.step_id)) == ("sufficient", None, None)
+
+
+def test_the_engines_tenant_wins_and_a_run_may_name_one_where_there_is_none():
+    config = {"configurable": {"tenant": "acme"}}
+    assert run(engine_over(tenant="blue"), config=config).tenant == "blue"
+    assert run(engine_over(), config=config).tenant == "acme"
+    assert run(engine_over()).tenant == "default"
+
+
+def test_traces_of_one_tenant_are_not_seen_by_another():
+    engine = engine_over(tenant="blue")
+    trace = run(engine)
+    assert engine.keeper().step("default", trace.step_id) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [(say("ok"), "sufficient"), (say(""), "insufficient"), (fail(503), "exhausted"), (fail(400), "bad_request")],
+)
+def test_a_trace_says_in_a_word_how_the_step_ended(script, outcome):
+    assert run(engine_over(card("m", script))).outcome == outcome
+
+
+def test_an_unknown_model_is_refused_before_anything_is_sent():
+    engine = engine_over(card("m", []))
+    with pytest.raises(ConfigError, match="one of \\['m'\\], got 'n'"):
+        engine.begin(ASK, model="n")
+
+
+def test_a_named_model_is_the_only_one_that_is_tried():
+    engine = engine_over(card("small", []), card("large", repeat(fail(503)), Tier.HIGH, 9.0))
+    trace = run(engine, model="large")
+    assert [a.model for a in trace.attempts] == ["large"]
+
+
+def test_recommend_decides_without_calling_telling_or_keeping():
+    engine = engine_over(card("small", []), card("large", [], Tier.HIGH, 9.0))
+    step, decision = engine.recommend(ASK)
+    assert (step.kind, decision.models) == (StepKind.CHAT, ("small", "large"))
+    assert engine.traces.list() == []
+
+
+def test_a_node_that_the_policy_maps_has_the_kind_it_says():
+    engine = engine_over(policy=Policy(nodes={"judge": StepKind.REFLECT}))
+    step, _ = engine.recommend(ASK, {"metadata": {"langgraph_node": "judge"}})
+    assert (step.kind, step.kind_from) == (StepKind.REFLECT, "node judge is mapped")
+
+
+def test_surroundings_outside_a_graph_are_empty_and_nobody_is_told():
+    place, tell = surroundings(None, None)
+    assert (place.thread, place.node, place.task, place.tenant) == (None, None, None, "default")
+    assert tell.__name__ == "hear_nothing"
+
+
+def test_settings_change_a_models_identity_and_are_not_readable_in_it():
+    cold, hot = (engine_over(card("m", [], temperature=t)).identities for t in (0.0, 1.0))
+    assert cold != hot
+    assert cold == engine_over(card("m", [], temperature=0.0)).identities
+    secret = ModelCard(name="m", model="openai:gpt-x", settings={"api_key": "sk-secret-123"})
+    assert "sk-secret" not in repr(Engine((secret,), Policy(), store="memory").identities)
+
+
+def test_closing_twice_is_harmless_and_memory_is_not_forgotten():
+    engine = engine_over()
+    trace = run(engine)
+    engine.close()
+    engine.close()
+    assert engine.traces.get(trace.step_id) == trace
+    assert run(engine).outcome == "sufficient"
+
+
+async def test_closing_inside_an_event_loop_writes_what_waits():
+    engine = engine_over()
+    trace = run(engine)
+    await engine.aclose()
+    assert engine.traces.get(trace.step_id) == trace
+
+
+class Full:
+    """A keeper that takes nothing."""
+
+    def write(self, traces: Any) -> int:
+        return 0
+
+
+def test_traces_that_the_store_does_not_take_are_one_line_in_the_log(caplog):
+    engine = engine_over()
+    full: Any = Full()
+    engine.opened = full
+    trace = run(engine)
+    with caplog.at_level(logging.WARNING, "steprouter"):
+        engine.close()
+    assert trace.outcome == "sufficient"
+    assert [r.getMessage() for r in caplog.records] == ["1 traces were lost: not kept"]
