@@ -36,7 +36,7 @@ def run(engine: Engine, ask: Ask = ASK, config: Any = None, model: str | None = 
 
 def test_making_an_engine_calls_nobody_and_opens_nothing():
     engine = engine_over(card("m", []))
-    assert engine.opened is None
+    assert engine.shelf.opened is None
     assert engine.sink is not None
     assert engine.sink.thread is None
 
@@ -77,7 +77,7 @@ def test_the_engines_tenant_wins_and_a_run_may_name_one_where_there_is_none():
 def test_traces_of_one_tenant_are_not_seen_by_another():
     engine = engine_over(tenant="blue")
     trace = run(engine)
-    assert engine.keeper().step("default", trace.step_id) is None
+    assert engine.shelf.keeper().step("default", trace.step_id) is None
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ class Full:
 def test_traces_that_the_store_does_not_take_are_one_line_in_the_log(caplog):
     engine = engine_over()
     full: Any = Full()
-    engine.opened = full
+    engine.shelf.opened = full
     trace = run(engine)
     with caplog.at_level(logging.WARNING, "steprouter"):
         engine.close()

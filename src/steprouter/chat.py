@@ -130,7 +130,7 @@ class StepRouter(BaseChatModel):
 
     @property
     def traces(self) -> Traces:
-        """What happened: `traces.list(thread)`, `traces.get(step_id)`."""
+        """What happened: `traces.list(thread)`, `traces.get(step_id)`; of another tenant `traces.of(tenant)`."""
         return self.engine.traces
 
     def recommend(
@@ -165,14 +165,17 @@ class StepRouter(BaseChatModel):
         """As `recommend`; deciding does no I/O, so nothing is awaited."""
         return self.recommend(messages, tools=tools, config=config, **kwargs)
 
-    def feedback(self, step_id: str, score: float, *, reason: str | None = None) -> None:
+    def feedback(self, step_id: str, score: float, *, reason: str | None = None, tenant: str | None = None) -> None:
         """Say how good the answer of a step was: 0 is useless, 1 is right. The same verdict counts once.
+
+        `tenant` is whose step it was, where runs name their tenant themselves.
 
         Raises:
             ConfigError: The score is out of range, or the step is not known.
             StoreError: The store is away.
         """
-        self.traces.add_feedback(step_id, score, reason=reason, at=self.engine.clock.now())
+        traces = self.traces if tenant is None else self.traces.of(tenant)
+        traces.add_feedback(step_id, score, reason=reason, at=self.engine.clock.now())
 
     def close(self) -> None:
         """Write waiting traces and give connections back. A router that is used again opens them anew."""

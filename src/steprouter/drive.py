@@ -7,13 +7,12 @@ async generator returns no value, so its last item is the attempt; everything el
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
-
-from langgraph.errors import GraphBubbleUp
+from typing import Any, Protocol
 
 from .answering.answer import Answer, Delta
 from .answering.attempt import Attempt
@@ -60,6 +59,15 @@ class SystemClock:
     monotonic = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
     asleep = staticmethod(asyncio.sleep)
+
+
+def passing_errors() -> tuple[type[Exception], ...]:
+    """Errors that are no failure of a model: the caller's mistakes, and LangGraph's control flow.
+
+    A graph has imported LangGraph by itself; outside one its import would double the time ours takes.
+    """
+    graph = sys.modules.get("langgraph.errors")
+    return (ConfigError,) if graph is None else (ConfigError, graph.GraphBubbleUp)
 
 
 class Run:
@@ -245,11 +253,11 @@ class Driver:
         """Call one model; gives what may be shown and returns the attempt."""
         take, wire = self.take(run, command, watched), self.wires[command.model]
         try:
-            with closing(cast("Generator[Delta, None, None]", wire.stream(command.ask, self.timeouts))) as pieces:
+            with closing(wire.stream(command.ask, self.timeouts)) as pieces:
                 for delta in pieces:
                     if (shown := take.feed(delta)) is not None:
                         yield shown
-        except (GraphBubbleUp, ConfigError):
+        except passing_errors():
             self.abandon(run, take)
             raise
         except Exception as error:  # one of the three broad guards: a broken model is an attempt
@@ -263,13 +271,11 @@ class Driver:
         """As `call`; the attempt is the last item."""
         take, wire = self.take(run, command, watched), self.wires[command.model]
         try:
-            async with aclosing(
-                cast("AsyncGenerator[Delta, None]", wire.astream(command.ask, self.timeouts))
-            ) as pieces:
+            async with aclosing(wire.astream(command.ask, self.timeouts)) as pieces:
                 async for delta in pieces:
                     if (shown := take.feed(delta)) is not None:
                         yield shown
-        except (GraphBubbleUp, ConfigError):
+        except passing_errors():
             self.abandon(run, take)
             raise
         except Exception as error:  # the same guard as in `call`

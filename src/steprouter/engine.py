@@ -6,6 +6,7 @@ Nothing here opens a connection or a file until a step or a reader needs it.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,8 +17,6 @@ from typing import Any, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables.config import RunnableConfig, ensure_config
 from langchain_core.utils.uuid import uuid7
-from langgraph.config import get_stream_writer
-from langgraph.runtime import get_runtime
 
 from .drive import Clock, Driver, Run, SystemClock, Tell
 from .errors import ConfigError
@@ -41,6 +40,34 @@ from .tracing.record import Trace
 from .tracing.sink import Sink
 
 log = logging.getLogger("steprouter")
+
+
+class Shelf:
+    """Where traces go, opened by its first use.
+
+    Apart from the engine, because the sink's thread holds it: an engine that nobody uses must be free to go.
+
+    Args:
+        connection: The store.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.lock = threading.Lock()
+        self.opened: TraceKeeper | None = None
+
+    def keeper(self) -> TraceKeeper:
+        """What keeps the traces."""
+        with self.lock:
+            if self.opened is None:
+                self.opened = open_traces(self.connection)
+            return self.opened
+
+    def write(self, traces: Sequence[Trace]) -> None:
+        """Keep a batch of traces; what the store does not take is said once for the batch."""
+        kept = self.keeper().write([store_trace(trace) for trace in traces])
+        if kept < len(traces):
+            log.warning("%d traces were lost: %s", len(traces) - kept, self.connection.degraded or "not kept")
 
 
 class Engine:
@@ -75,10 +102,9 @@ class Engine:
         self.clock = clock or SystemClock()
         self.prices = {card.name: card.price for card in self.cards}
         self.connection: Connection = connect(store)
-        self.lock = threading.Lock()
-        self.opened: TraceKeeper | None = None
-        self.sink = Sink(self.write) if tracing else None
-        self.traces = Traces(self.keeper, tenant=tenant or "default", sink=self.sink)
+        self.shelf = Shelf(self.connection)
+        self.sink = Sink(self.shelf.write) if tracing else None
+        self.traces = Traces(self.shelf.keeper, tenant=tenant or "default", sink=self.sink)
         self.driver = Driver(
             {card.name: open_wire(card) for card in self.cards},
             clock=self.clock,
@@ -151,19 +177,6 @@ class Engine:
         if self.sink is not None:
             self.sink.put(run.trace)
 
-    def keeper(self) -> TraceKeeper:
-        """Where traces are kept, opened by its first use."""
-        with self.lock:
-            if self.opened is None:
-                self.opened = open_traces(self.connection)
-            return self.opened
-
-    def write(self, traces: Sequence[Trace]) -> None:
-        """Keep a batch of traces; what the store does not take is said once for the batch."""
-        kept = self.keeper().write([store_trace(trace) for trace in traces])
-        if kept < len(traces):
-            log.warning("%d traces were lost: %s", len(traces) - kept, self.connection.degraded or "not kept")
-
     def close(self) -> None:
         """Write what waits and give connections back; an engine that is used again opens them anew."""
         if self.sink is not None:
@@ -172,7 +185,7 @@ class Engine:
             wire.close()
         self.connection.close()
         if self.store != "memory":  # where closing would mean forgetting
-            self.opened = None
+            self.shelf.opened = None
 
     async def aclose(self) -> None:
         """As `close`, for the running event loop's connections too."""
@@ -204,8 +217,10 @@ def surroundings(config: Mapping[str, Any] | None, tenant: str | None) -> tuple[
     whole = ensure_config(cast("RunnableConfig | None", config))
     callbacks = whole.get("callbacks")
     inherited = getattr(callbacks, "inheritable_metadata", None) or {}
+    # An explicit config replaces the tags that the graph's own had, but not those of the callbacks in force.
+    whole["tags"] = [*(whole.get("tags") or ()), *(getattr(callbacks, "inheritable_tags", None) or ())]
     try:
-        runtime, writer = get_runtime(), get_stream_writer()
+        runtime, writer = graph_runtime()
     except (RuntimeError, KeyError):  # outside a graph, or in a chain that is not one
         return read_place(whole, inherited=inherited, tenant=tenant), hear_nothing
     place = read_place(whole, execution=runtime.execution_info, inherited=inherited, tenant=tenant)
@@ -214,6 +229,23 @@ def surroundings(config: Mapping[str, Any] | None, tenant: str | None) -> tuple[
         writer({"type": "steprouter", "event": note.event, **note.facts})
 
     return place, tell
+
+
+def graph_runtime() -> tuple[Any, Any]:
+    """LangGraph's runtime and stream writer.
+
+    A graph that runs has imported LangGraph; outside one its import would double the time ours takes.
+
+    Raises:
+        RuntimeError: This is no graph.
+        KeyError: This is a chain that is not a graph.
+    """
+    if "langgraph.runtime" not in sys.modules:
+        raise RuntimeError("LangGraph is not in use")
+    from langgraph.config import get_stream_writer
+    from langgraph.runtime import get_runtime
+
+    return get_runtime(), get_stream_writer()
 
 
 def hear_nothing(note: Note) -> None:

@@ -236,3 +236,9 @@ def test_a_refusal_said_beside_an_empty_text_is_a_refusal():
     """OpenAI says it in a field of its own, with the finish reason `stop`."""
     answer = Answer(finish="stop", unshown=(Delta(extra={"refusal": "I cannot help with that."}),))
     assert problems(answer, Ask(messages=())) == ("refused (finish reason stop)",)
+
+
+@pytest.mark.parametrize(("settings", "found"), [({}, ("cut off (finish reason length)",)), ({"max_tokens": 5}, ())])
+def test_an_answer_cut_at_the_callers_own_limit_is_what_was_asked_for(settings, found):
+    answer = Answer(text="Once upon a time", finish="length")
+    assert problems(answer, Ask(messages=(), settings=settings)) == found

@@ -480,7 +480,7 @@ def test_tenant_and_user_come_from_the_runs_configuration():
     agent = create_agent(router, tools=[])
     agent.invoke(ask(), {"configurable": {"thread_id": "t", "tenant": "acme", "user_id": "u"}})
     assert router.traces.list() == []
-    assert [line.thread for line in router.engine.keeper().threads("acme", 9)] == ["t"]
+    assert [line.thread for line in router.engine.shelf.keeper().threads("acme", 9)] == ["t"]
 
 
 def test_the_routers_own_tenant_wins_over_the_runs():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
@@ -12,7 +13,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from steprouter import ModelCard, Price, StepRouter, Tier
-from steprouter.testing import ScriptedChatModel, SimulatedProvider, fail, obliging
+from steprouter.testing import Reply, Request, ScriptedChatModel, SimulatedProvider, fail, obliging
 
 CHEAP, DEAR = Price(input=0.1, output=0.4), Price(input=2, output=10)
 
@@ -21,10 +22,19 @@ def scripted(name: str, tier: Tier, price: Price, script: Any = obliging) -> Mod
     return ModelCard(name=name, model=ScriptedChatModel(script, model_name=name), tier=tier, price=price)
 
 
+def last(reply: Reply) -> Reply:
+    """The suites never close a model, so no connection may be kept past its answer."""
+    return replace(reply, headers={"Connection": "close"})
+
+
+def willing(request: Request) -> Reply:
+    return last(obliging(request))
+
+
 @pytest.fixture(scope="module")
 def provider() -> Iterator[SimulatedProvider]:
-    dead = repeat(fail(503))
-    with SimulatedProvider({"small": obliging, "large": obliging, "dead": dead}) as server:
+    dead = repeat(last(fail(503)))
+    with SimulatedProvider({"small": willing, "large": willing, "dead": dead}) as server:
         yield server
 
 

@@ -140,7 +140,7 @@ async def aused(url):
 
 # Left open: what waits to be written is written at exit, and nothing hangs. Registered before the router, which
 # registers its own end, so it runs after that.
-atexit.register(lambda: print(len(routers[1].engine.keeper().steps("default", "(no thread)", 9)), "written"))
+atexit.register(lambda: print(len(routers[1].engine.shelf.keeper().steps("default", "(no thread)", 9)), "written"))
 with SimulatedProvider({"m": say("ok ok ok")}) as provider:
     used(provider.url)
     asyncio.run(aused(provider.url))

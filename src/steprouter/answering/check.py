@@ -35,7 +35,8 @@ NOT_CONTENT = frozenset({"text", "thinking", "redacted_thinking", "reasoning", "
 def problems(answer: Answer, ask: Ask) -> tuple[str, ...]:
     """What is wrong with `answer`, in words; empty when it is sufficient as far as structure can tell."""
     found = [problem for call in answer.tool_calls if (problem := call_problem(call, ask))]
-    if answer.finish in CUT_FINISHES:
+    if answer.finish in CUT_FINISHES and ask.output_limit is None:
+        # At the caller's own limit every model would be cut; what the cut broke, the other checks see.
         found.append(f"cut off (finish reason {answer.finish})")
     if is_refused(answer):
         found.append(f"refused (finish reason {answer.finish})")
@@ -44,7 +45,7 @@ def problems(answer: Answer, ask: Ask) -> tuple[str, ...]:
             found.append("a tool call was required, none was made")
         elif not answer.text.strip() and not any(is_content(b) for d in answer.unshown for b in d.blocks):
             found.append("empty answer")
-        elif ask.tools.response_format is not None and answer.finish not in CUT_FINISHES:
+        elif ask.tools.response_format is not None and not found:
             found.extend(format_problems(answer.text, not_tools(ask.tools.response_format)))
     return tuple(found)
 

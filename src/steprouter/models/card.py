@@ -102,7 +102,7 @@ class ModelCard:
         name: What traces, rules and overrides call it; unique in a router.
         model: A chat model object, a LangChain model string, or the name a server at `base_url` knows.
         base_url: Root of an OpenAI-compatible API, such as `http://127.0.0.1:8080/v1`.
-        api_key: Key for `base_url`; None sends none.
+        api_key: Key for `base_url`, as text or `SecretStr`; None sends none. Never shown.
         tier: Strength; None is looked up, and `mid` where the catalogue does not know it.
         price: None is looked up; where the catalogue does not know it either the price stays unknown.
         window_tokens: Tokens that prompt and answer share; None is looked up.
@@ -129,8 +129,8 @@ class ModelCard:
     tools: Literal["native", "json_schema", "prompt"] = "native"
     region: str | None = None
     tags: frozenset[str] = frozenset()
-    headers: dict[str, SecretStr] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, SecretStr] = field(default_factory=dict, repr=False)
+    settings: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isprintable():
@@ -151,5 +151,9 @@ class ModelCard:
         if self.tools not in ("native", "json_schema", "prompt"):
             raise ConfigError(f"tools of {self.name!r} must be native, json_schema or prompt, got {self.tools!r}")
         object.__setattr__(self, "tags", frozenset(self.tags))
+        if isinstance(self.api_key, str):
+            object.__setattr__(self, "api_key", SecretStr(self.api_key))
+        secret = {name: SecretStr(v) if isinstance(v, str) else v for name, v in self.headers.items()}
+        object.__setattr__(self, "headers", secret)
         if self.tier is not None:
             object.__setattr__(self, "tier", Tier(self.tier))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
 
 import httpcore
@@ -88,7 +88,7 @@ class ChatCompletionsWire:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.card.name!r}, {self.card.model!r} at {str(self._url)!r})"
 
-    def stream(self, ask: Ask, timeouts: Timeouts) -> Iterator[Delta]:
+    def stream(self, ask: Ask, timeouts: Timeouts) -> Generator[Delta, None, None]:
         """Say `ask` and give the answer piece by piece."""
         call = self.call(ask, timeouts)
         client = self._connections.client()
@@ -109,7 +109,7 @@ class ChatCompletionsWire:
                 response.close()
         yield from call.last()
 
-    async def astream(self, ask: Ask, timeouts: Timeouts) -> AsyncIterator[Delta]:
+    async def astream(self, ask: Ask, timeouts: Timeouts) -> AsyncGenerator[Delta, None]:
         """As `stream`, without blocking the event loop."""
         call = self.call(ask, timeouts)
         client = self._connections.async_client()

@@ -295,6 +295,16 @@ def core_request(request: httpx.Request) -> httpcore.Request:
     )
 
 
+def close_clients(clients: dict[int, httpx.Client]) -> None:
+    """Close this process's client of a wire that nobody holds any more.
+
+    What belongs to an event loop can only be closed on it, by `aclose`.
+    """
+    client = clients.pop(os.getpid(), None)
+    if client is not None:
+        client.close()
+
+
 class Connections:
     """The clients of one wire: one for all threads of this process, and one for each event loop.
 
@@ -309,6 +319,7 @@ class Connections:
     def __init__(self, *, secure: bool) -> None:
         self._secure = secure
         self._clients: dict[int, httpx.Client] = {}  # by process id; a parent's client is kept, never used
+        weakref.finalize(self, close_clients, self._clients)
         self._async_clients: dict[tuple[int, int], tuple[weakref.ref[Any], httpx.AsyncClient]] = {}
         self._ssl_context: ssl.SSLContext | None = None
 
@@ -349,9 +360,7 @@ class Connections:
 
     def close(self) -> None:
         """Close the connections of threads."""
-        client = self._clients.pop(os.getpid(), None)
-        if client is not None:
-            client.close()
+        close_clients(self._clients)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""

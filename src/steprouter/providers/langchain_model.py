@@ -8,7 +8,7 @@ here: message formats are normalised, rate limiters are asked, streaming opt-out
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -64,7 +64,7 @@ class LangChainWire:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.card.name!r}, {type(self._model).__name__})"
 
-    def stream(self, ask: Ask, timeouts: Timeouts) -> Iterator[Delta]:
+    def stream(self, ask: Ask, timeouts: Timeouts) -> Generator[Delta, None, None]:
         """Say `ask` and give the answer piece by piece."""
         kwargs, messages, stop = self._binder.kwargs(ask, timeouts), normalised(ask.messages), stops(ask)
         if self._model.rate_limiter:
@@ -89,7 +89,7 @@ class LangChainWire:
                 close()
         yield from reader.close()
 
-    async def astream(self, ask: Ask, timeouts: Timeouts) -> AsyncIterator[Delta]:
+    async def astream(self, ask: Ask, timeouts: Timeouts) -> AsyncGenerator[Delta, None]:
         """As `stream`, without blocking the event loop."""
         kwargs, messages, stop = self._binder.kwargs(ask, timeouts), normalised(ask.messages), stops(ask)
         if self._model.rate_limiter:

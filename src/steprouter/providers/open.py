@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from ..answering.answer import Delta
@@ -96,11 +96,11 @@ class NamedModelWire:
             self._wire = LangChainWire(named_model(self.card), self.card)
         return self._wire
 
-    def stream(self, ask: Ask, timeouts: Timeouts) -> Iterator[Delta]:
+    def stream(self, ask: Ask, timeouts: Timeouts) -> Generator[Delta, None, None]:
         """Say `ask` and give the answer piece by piece."""
         return self.wire().stream(ask, timeouts)
 
-    def astream(self, ask: Ask, timeouts: Timeouts) -> AsyncIterator[Delta]:
+    def astream(self, ask: Ask, timeouts: Timeouts) -> AsyncGenerator[Delta, None]:
         """As `stream`, without blocking the event loop."""
         return self.wire().astream(ask, timeouts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,11 +38,11 @@ class Wire(Protocol):
         - Whatever goes wrong is raised as it is; `saw` turns that error into facts, without secrets.
     """
 
-    def stream(self, ask: Ask, timeouts: Timeouts) -> Iterator[Delta]:
+    def stream(self, ask: Ask, timeouts: Timeouts) -> Generator[Delta, None, None]:
         """Say `ask` and give the answer piece by piece."""
         ...
 
-    def astream(self, ask: Ask, timeouts: Timeouts) -> AsyncIterator[Delta]:
+    def astream(self, ask: Ask, timeouts: Timeouts) -> AsyncGenerator[Delta, None]:
         """As `stream`, without blocking the event loop."""
         ...
 

@@ -58,6 +58,10 @@ class Traces:
         self.tenant = tenant
         self.sink = sink
 
+    def of(self, tenant: str) -> Traces:
+        """The same archive for another tenant, whom a run named in its configuration."""
+        return Traces(self.keeper, tenant=tenant, sink=self.sink)
+
     def list(self, thread: str | None = None, *, limit: int = 500) -> list[Trace]:
         """The steps of a thread, oldest first; of the thread with the newest step where none is named.
 
