@@ -268,3 +268,11 @@ def test_any_text_is_a_document_or_an_error_that_names_the_file(
     except ConfigError as error:
         said = str(error)
     assert said.startswith(str(path))
+
+
+def test_a_wrong_field_in_the_only_model_is_named_and_not_an_empty_list(tmp_path):
+    """Pydantic counts the models that are right and calls a list without any too short."""
+    file = tmp_path / "steprouter.yaml"
+    file.write_text("models:\n  - name: small\n    model: openai:gpt-5.6-luna\n    prise: {input: 1}\n")
+    with pytest.raises(ConfigError, match=r"line 4, models\[0\].prise: unknown field; did you mean 'price'\?$"):
+        load(file)

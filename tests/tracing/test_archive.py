@@ -125,7 +125,12 @@ def test_a_step_that_just_ended_is_seen_at_once():
 
 def test_the_keeper_is_opened_when_something_is_asked_and_not_before():
     opened = []
-    traces = Traces(lambda: opened.append(1) or MemoryTraces(), tenant="acme")
+
+    def open_memory():
+        opened.append(1)
+        return MemoryTraces()
+
+    traces = Traces(open_memory, tenant="acme")
     assert opened == []
     assert (traces.get("s-1"), opened) == (None, [1])
 

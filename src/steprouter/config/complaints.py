@@ -42,9 +42,9 @@ def check(document: Document, fields: type[F], parts: Parts) -> F:
     try:
         return fields.model_validate(document.value)
     except ValidationError as error:
-        found = sorted(
-            (complaint(document, dict(one), parts) for one in error.errors(include_url=False)), key=lambda pair: pair[0]
-        )
+        # A list whose items are wrong is also called too short by pydantic: it counts the right ones.
+        told = [one for one in error.errors(include_url=False) if one["type"] != "too_short" or not one["input"]]
+        found = sorted((complaint(document, dict(one), parts) for one in told), key=lambda pair: pair[0])
     more = f" ({len(found) - 1} more after this one)" if len(found) > 1 else ""
     raise ConfigError(f"{found[0][1]}{more}")
 
