@@ -22,6 +22,7 @@ from typing import Literal, TypedDict
 from desk_models import DeskModels, desk_models
 from desk_tools import desk_tools, open_desk
 from langchain.agents import create_agent
+from langchain.agents.middleware import ModelCallLimitMiddleware
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -68,6 +69,7 @@ def build_desk(router: StepRouter, database: Path) -> CompiledStateGraph[Case, N
     worker = create_agent(
         router,
         desk_tools(open_desk(database)),
+        middleware=[ModelCallLimitMiddleware(run_limit=6)],
         system_prompt=f"You work at a bank's support desk. {CUSTOMER} Use the tools; say what you did.",
     )
 
