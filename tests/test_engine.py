@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from steprouter import ConfigError, ModelCard, Policy, Price, StepKind, Tier
+from steprouter import ConfigError, ModelCard, Policy, Price, Rule, StepKind, Tier
 from steprouter.engine import Engine, surroundings
 from steprouter.step.ask import Ask
 from steprouter.testing import FrozenClock, ScriptedChatModel, fail, say
@@ -159,3 +159,18 @@ def test_traces_that_the_store_does_not_take_are_one_line_in_the_log(caplog):
         engine.close()
     assert trace.outcome == "sufficient"
     assert [r.getMessage() for r in caplog.records] == ["1 traces were lost: not kept"]
+
+
+def test_a_rule_that_names_a_node_nobody_listed_is_said_once_when_the_router_is_made(caplog):
+    rule = Rule(name="planning", node="plnner", models="m")
+    card = ModelCard(name="m", model=ScriptedChatModel())
+    Engine([card], Policy(rules=(rule,)), store="memory")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "['planning'] name graph nodes" in caplog.text
+
+
+def test_a_rule_that_names_a_node_that_is_not_listed_is_an_error():
+    rule = Rule(name="planning", node="plnner", models="m")
+    card = ModelCard(name="m", model=ScriptedChatModel())
+    with pytest.raises(ConfigError, match="unknown node 'plnner'; did you mean 'planner'"):
+        Engine([card], Policy(rules=(rule,), nodes={"planner": None}), store="memory")

@@ -154,7 +154,7 @@ def local_models(seed: int) -> Iterator[DeskModels]:
         yield DeskModels(
             cards=[
                 ModelCard(
-                    name="smollm2-135m",
+                    name="smollm-135m",
                     model="small",
                     base_url=urls["small"],
                     tier=Tier.LOW,
@@ -164,7 +164,7 @@ def local_models(seed: int) -> Iterator[DeskModels]:
                     settings=sampled,
                 ),
                 ModelCard(
-                    name="qwen2.5-0.5b",
+                    name="qwen-0.5b",
                     model="large",
                     base_url=urls["large"],
                     tier=Tier.HIGH,

@@ -29,6 +29,7 @@ from .providers import open_wire
 from .routing.decide import decide
 from .routing.decision import Decision
 from .routing.policy import Policy
+from .routing.rules import names
 from .step.ask import Ask
 from .step.graph import read_place
 from .step.read import read_step
@@ -98,6 +99,7 @@ class Engine:
         self.given = tuple(cards)
         self.cards = complete_cards(cards)
         policy.check(self.cards)
+        say_unchecked_nodes(policy)
         self.policy, self.store, self.tenant, self.tracing = policy, store, tenant, tracing
         self.clock = clock or SystemClock()
         self.prices = {card.name: card.price for card in self.cards}
@@ -207,6 +209,17 @@ def ending(outcome: Outcome) -> str:
     if outcome.answered_by is not None:
         return "sufficient" if outcome.answered_by.is_sufficient else "insufficient"
     return outcome.gave_up.why if outcome.gave_up is not None else "unknown"
+
+
+def say_unchecked_nodes(policy: Policy) -> None:
+    """Say once which rules name nodes that nothing can check: a misspelt one would never match and never tell."""
+    unchecked = [rule.name for rule in policy.rules if names(rule.node)] if not policy.nodes else []
+    if unchecked:
+        log.warning(
+            "rules %s name graph nodes, and nothing says which nodes there are; list them in Policy(nodes=…), "
+            "so that a misspelt name is an error",
+            unchecked,
+        )
 
 
 def surroundings(config: Mapping[str, Any] | None, tenant: str | None) -> tuple[Place, Tell]:

@@ -58,7 +58,7 @@ def traces() -> list[Trace]:
 
 
 def test_each_model_answers_at_least_one_step(traces: list[Trace]) -> None:
-    assert {trace.model for trace in traces} == {"smollm2-135m", "qwen2.5-0.5b"}
+    assert {trace.model for trace in traces} == {"smollm-135m", "qwen-0.5b"}
 
 
 def test_an_answer_of_the_small_model_is_refused_by_a_check_and_escalated(traces: list[Trace]) -> None:
@@ -67,11 +67,11 @@ def test_an_answer_of_the_small_model_is_refused_by_a_check_and_escalated(traces
         trace
         for trace in traces
         if len(trace.attempts) > 1
-        and trace.attempts[0].model == "smollm2-135m"
+        and trace.attempts[0].model == "smollm-135m"
         and trace.attempts[0].failure is None
         and trace.attempts[0].problems
         and not any("cut off" in problem for problem in trace.attempts[0].problems)
-        and trace.model == "qwen2.5-0.5b"
+        and trace.model == "qwen-0.5b"
     ]
     print(f"{len(refused)} of {len(traces)} steps:", {trace.attempts[0].problems for trace in refused})
     assert refused
