@@ -8,12 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator, SchemaError
-from jsonschema.exceptions import best_match
-from referencing import Registry
-from referencing.exceptions import Unresolvable
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 from ..step.ask import Ask, tool_name
 from ..step.kinds import not_tools
@@ -90,6 +88,10 @@ def format_problems(text: str, schema: Mapping[str, Any]) -> list[str]:
 
 def schema_problem(value: Any, schema: Mapping[str, Any]) -> str | None:
     """The most telling way in which `value` breaks `schema`; None if it does not, or the schema is itself broken."""
+    # Imported by the first answer that has a schema to keep to: they take as long as all of this package.
+    from jsonschema.exceptions import best_match
+    from referencing.exceptions import Unresolvable
+
     try:
         schema_json = json.dumps(schema, default=str)
         validator = validator_for(schema_json)
@@ -111,6 +113,9 @@ def schema_problem(value: Any, schema: Mapping[str, Any]) -> str | None:
 @lru_cache(maxsize=512)
 def validator_for(schema_json: str) -> Draft202012Validator | None:
     """A validator for a schema; None for a schema that is itself broken, which is not the model's fault."""
+    from jsonschema import Draft202012Validator, SchemaError
+    from referencing import Registry
+
     schema = json.loads(schema_json)
     try:
         Draft202012Validator.check_schema(schema)
