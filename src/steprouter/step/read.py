@@ -10,8 +10,9 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from ..models.tokens import estimate_message_tokens
 from .ask import Ask
+from .digests import read_trail, step_of
 from .kinds import read_kind
-from .step import Evidence, Needs, Place, Step, StepKind
+from .step import Evidence, Needs, Place, Step, StepKind, Trail, Verdict
 
 IMAGE_TYPES = frozenset({"image", "image_url", "input_image"})
 AUDIO_TYPES = frozenset({"audio", "input_audio"})
@@ -22,9 +23,24 @@ STEP_TEXT_CHARACTERS = 2_000
 
 
 def read_step(
-    ask: Ask, place: Place, *, step_id: str, started_at: float, nodes: Mapping[str, StepKind] | None = None
+    ask: Ask,
+    place: Place,
+    *,
+    step_id: str,
+    started_at: float,
+    nodes: Mapping[str, StepKind] | None = None,
+    key: bytes | None = None,
 ) -> Step:
-    """The step that `ask` is at `place`; `nodes` maps node names to kinds and wins over what structure says."""
+    """The step that `ask` is at `place`.
+
+    Args:
+        ask: The call.
+        place: Where it happens.
+        step_id: Its name.
+        started_at: Unix time in seconds.
+        nodes: Kinds by node name; wins over what structure says.
+        key: Keys the digests of the prompt; None takes none.
+    """
     evidence, needs = read_evidence(ask.messages), read_needs(ask)
     kind = read_kind(ask, place, evidence, input_tokens=needs.input_tokens, nodes=nodes or {})
     return Step(
@@ -38,6 +54,7 @@ def read_step(
         tool_names=ask.tools.names,
         text=step_text(ask.messages),
         started_at=started_at,
+        trail=read_trail(ask.messages, key) if key is not None and place.thread is not None else Trail(),
     )
 
 
@@ -52,7 +69,21 @@ def read_evidence(messages: Sequence[BaseMessage]) -> Evidence:
         consecutive_errors=failed_at_the_end(since_human),
         repeated_call=repeats_a_call(since_human),
         last_model=last_model(messages),
+        verdict=read_verdict(messages),
     )
+
+
+def read_verdict(messages: Sequence[BaseMessage]) -> Verdict | None:
+    """How the tool calls fared whose results end the conversation; None if it ends otherwise."""
+    results: list[bool] = []
+    for message in reversed(messages):
+        if isinstance(message, ToolMessage):
+            results.append(message.status != "error")
+        elif not results or not isinstance(message, AIMessage):
+            return None
+        else:
+            return Verdict(step_id=step_of(message), good=sum(results) / len(results))
+    return None
 
 
 def after_last_human(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:

@@ -59,6 +59,42 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How the tools fared that an earlier step called.
+
+    Attributes:
+        step_id: The step that called them; None if the message does not say.
+        good: Share of the calls that succeeded, 0 to 1.
+    """
+
+    step_id: str | None
+    good: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trail:
+    """Keyed digests of a prompt, by which steps of one thread are compared.
+
+    Attributes:
+        prefixes: Of the first message, the first two, …, all.
+        before: Of the messages before the user's question, where the prompt ends with one and an answer of
+            ours stands before it; else None.
+    """
+
+    prefixes: tuple[str, ...] = ()
+    before: str | None = None
+
+    @property
+    def asked(self) -> str | None:
+        """The digest of the whole prompt; None where it was not taken."""
+        return self.prefixes[-1] if self.prefixes else None
+
+    def begins_with(self, digest: str, messages: int) -> bool:
+        """Whether the first `messages` messages are those of the digest."""
+        return 0 < messages <= len(self.prefixes) and self.prefixes[messages - 1] == digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What earlier steps left in the conversation.
 
@@ -69,6 +105,7 @@ class Evidence:
         consecutive_errors: Failed tool results at the end of the conversation, without a good one between.
         repeated_call: The last tool call was made before with the same arguments since the last human message.
         last_model: The model that wrote the last AI message, as this router named it.
+        verdict: How the tools fared that were called last, if the prompt ends with their results.
     """
 
     turns: int = 0
@@ -77,6 +114,7 @@ class Evidence:
     consecutive_errors: int = 0
     repeated_call: bool = False
     last_model: str | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +161,7 @@ class Step:
         tool_names: Names of the tools that are bound.
         text: The part of the conversation that says what the step is about; never stored unless asked for.
         started_at: Unix time in seconds.
+        trail: Digests of the prompt; empty outside a thread, where nothing is compared with them.
     """
 
     id: str
@@ -135,3 +174,4 @@ class Step:
     tool_names: tuple[str, ...] = ()
     text: str = ""
     started_at: float = 0.0
+    trail: Trail = field(default_factory=Trail, repr=False)

@@ -1,7 +1,8 @@
 """Names of keys: what the library chose stays readable, what came from outside is a keyed digest.
 
 Tenant keys are `sr:{t:<digest>}:…` and deployment keys `sr:{d}:…`; what stands in braces is the hash tag, so
-on a cluster each tenant is one slot (Redis cluster specification, "Hash tags").
+on a cluster each tenant is one slot (Redis cluster specification, "Hash tags"). Records that a search index
+covers say first what they are, `sr:outcome:{t:<digest>}:…`, because an index takes in keys by their beginning.
 """
 
 from __future__ import annotations
@@ -56,8 +57,25 @@ class Keys:
             ValueError: The label could be mistaken for something else.
         """
         name = tenant or DEFAULT_TENANT
-        digests = [self.digest("id", name, one) for one in ids]
-        return ":".join([f"sr:{{t:{self.digest('tenant', name)}}}", checked(label), *digests])
+        digests = [self.id_tag(name, one) for one in ids]
+        return ":".join([f"sr:{{t:{self.tenant_tag(name)}}}", checked(label), *digests])
+
+    def record(self, tenant: str | None, label: str, *ids: str) -> str:
+        """A key of a tenant that a search index covers; else as `tenant`, with the same digests.
+
+        Raises:
+            ValueError: The label could be mistaken for something else.
+        """
+        home, _, rest = self.tenant(tenant, label, *ids).removeprefix("sr:").partition(f":{label}")
+        return f"sr:{label}:{home}{rest}"
+
+    def tenant_tag(self, tenant: str | None) -> str:
+        """The tenant's digest, as keys and indexes hold it: letters and digits only."""
+        return self.digest("tenant", tenant or DEFAULT_TENANT)
+
+    def id_tag(self, tenant: str | None, one: str) -> str:
+        """The digest that `one` has in this tenant's keys."""
+        return self.digest("id", tenant or DEFAULT_TENANT, one)
 
     def deployment(self, label: str, *ids: str) -> str:
         """A key that all tenants of a deployment share.

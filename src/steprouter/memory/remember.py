@@ -1,0 +1,214 @@
+"""What an ended step leaves in memory: its session's next state, what became of it, and labels of earlier steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..answering.attempt import Attempt
+from ..models.card import Price
+from ..models.cost import cost_usd
+from ..step.digests import call_digest
+from ..step.read import signature
+from ..step.step import Step
+from .labels import Label, Source, label
+from .outcomes import Remembered
+from .recall import Recalled
+from .session import Decided, Session, SessionUpdate, Warm
+
+WARM_SECONDS = 300.0
+"""How long providers keep a prompt prefix at least, counted from the request's start (Anthropic; OpenAI: 5–10 min)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembrance:
+    """What one ended step leaves in memory.
+
+    Attributes:
+        tenant: Whose it is.
+        thread: The conversation, if any.
+        user: On whose behalf, if known.
+        session: What it adds to its session; None outside a thread.
+        outcomes: What became of its finished attempts, the given answer's first.
+        labels: Verdicts on earlier steps that it brought to light.
+    """
+
+    tenant: str
+    thread: str | None = None
+    user: str | None = None
+    session: SessionUpdate | None = None
+    outcomes: tuple[Remembered, ...] = ()
+    labels: tuple[Label, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """An ended step, as far as memory looks at it.
+
+    Attributes:
+        step: The step.
+        attempts: What was tried, in order.
+        answered_by: The attempt whose answer was given; None if there is none.
+        verified: Whether the answer could have failed a check of its form: a tool call, or a schema to keep to.
+        vector: The step's text as float32 bytes; None if it was not embedded.
+        recalled: What was known when it began.
+        seconds: How long it took.
+        lesson: Whether an example was shown; None where none was at hand.
+    """
+
+    step: Step
+    attempts: tuple[Attempt, ...]
+    answered_by: Attempt | None
+    verified: bool = False
+    vector: bytes | None = field(default=None, repr=False)
+    recalled: Recalled = field(default_factory=Recalled)
+    seconds: float = 0.0
+    lesson: bool | None = None
+
+
+def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Remembrance:
+    """What to keep of an ended step.
+
+    Args:
+        ended: The step.
+        prices: By model.
+        key: Keys the digests of its tool calls.
+    """
+    place = ended.step.place
+    costs = [cost_usd(attempt.usage, prices.get(attempt.model)) for attempt in ended.attempts]
+    return Remembrance(
+        tenant=place.tenant,
+        thread=place.thread,
+        user=place.user,
+        session=None if place.thread is None else session_update(ended, costs, key),
+        outcomes=outcomes(ended, costs),
+        labels=earlier_labels(ended.step, ended.recalled),
+    )
+
+
+def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> SessionUpdate:
+    """What the step adds to its session."""
+    step, given = ended.step, ended.answered_by
+    known = [usd for usd in costs if usd is not None]
+    calls = given.answer.tool_calls if given is not None and given.answer is not None else ()
+    return SessionUpdate(
+        decided=Decided(
+            step_id=step.id,
+            at=step.started_at,
+            until=step.started_at + ended.seconds,
+            kind=str(step.kind),
+            model=given.model if given else None,
+            node=step.place.node,
+            task=step.place.task,
+            sufficient=given is not None and given.is_sufficient,
+            calls=tuple(call_digest(signature(call.name, call.args), key) for call in calls),
+            asked=step.trail.asked,
+            before=step.trail.before,
+            usd=sum(known) if len(known) == len(costs) else None,
+        ),
+        errors=step.evidence.consecutive_errors,
+        escalated=any(attempt.answer is not None and attempt.problems for attempt in ended.attempts),
+        warm=warm_prefix(step, given),
+        input_tokens=given.usage.input_tokens if given else step.needs.input_tokens,
+        output_tokens=given.usage.output_tokens if given else 0,
+        seconds=ended.seconds,
+    )
+
+
+def warm_prefix(step: Step, given: Attempt | None) -> Warm | None:
+    """The prefix that the answering model's provider has now seen."""
+    if given is None or step.trail.asked is None:
+        return None
+    began = step.started_at + given.began_seconds
+    return Warm(
+        digest=step.trail.asked,
+        messages=len(step.trail.prefixes),
+        tokens=given.usage.input_tokens,
+        until=began + WARM_SECONDS,
+    )
+
+
+def outcomes(ended: Ended, costs: Sequence[float | None]) -> tuple[Remembered, ...]:
+    """What became of the finished attempts; a failed provider says nothing of its model's judgement."""
+    found = [
+        outcome(ended, attempt, usd, number)
+        for number, (attempt, usd) in enumerate(zip(ended.attempts, costs, strict=True))
+        if attempt.answer is not None
+    ]
+    return tuple(sorted(found, key=lambda one: one.id != ended.step.id))
+
+
+def outcome(ended: Ended, attempt: Attempt, usd: float | None, number: int) -> Remembered:
+    """What became of one attempt; the given answer bears the step's own id, by which it is labelled later."""
+    step, given = ended.step, attempt is ended.answered_by
+    return Remembered(
+        id=step.id if given else f"{step.id}#{number}",
+        kind=str(step.kind),
+        node=step.place.node,
+        model=attempt.model,
+        at=step.started_at,
+        vector=ended.vector,
+        label=first_label(step, attempt, ended.verified),
+        thread=step.place.thread,
+        user=step.place.user,
+        usage=attempt.usage,
+        usd=usd,
+        seconds=attempt.seconds,
+        first_token_seconds=attempt.first_token_seconds,
+        lesson=ended.lesson if given else None,
+    )
+
+
+def first_label(step: Step, attempt: Attempt, verified: bool) -> Label:
+    """What the checks alone say of an answer."""
+    if attempt.problems:
+        return label(step.id, Source.FAILED_CHECK, 0.0, step.started_at)
+    called = attempt.answer is not None and attempt.answer.tool_calls
+    source = Source.PASSED_CHECK if called or verified else Source.NO_COMPLAINT
+    return label(step.id, source, 1.0, step.started_at)
+
+
+def earlier_labels(step: Step, recalled: Recalled) -> tuple[Label, ...]:
+    """Verdicts on earlier steps that this one brings: its tools' results, and a question asked again."""
+    session = recalled.section("session")
+    known = session if isinstance(session, Session) else Session()
+    found = [tool_label(step, known), *retry_labels(step, known)]
+    return tuple(one for one in found if one is not None)
+
+
+def tool_label(step: Step, session: Session) -> Label | None:
+    """How the calls fared that the last step made.
+
+    The message names the step that wrote it; where a graph rebuilds its messages, the session's last step that
+    called a tool is taken.
+    """
+    verdict = step.evidence.verdict
+    if verdict is None:
+        return None
+    asked = verdict.step_id or next((d.step_id for d in session.recent if d.calls), None)
+    return None if asked is None else label(asked, Source.TOOL, verdict.good, step.started_at)
+
+
+def retry_labels(step: Step, session: Session) -> list[Label]:
+    """Verdicts on steps whose answer the user did not take: the same prompt again, or the question put otherwise.
+
+    Not every repetition is one: a task that LangGraph runs again is the same task, branches that run side by
+    side overlap in time, and what a step could not answer needs no verdict.
+    """
+    trail = step.trail
+    return [
+        label(decided.step_id, Source.RETRY, 0.0, step.started_at)
+        for decided in session.recent
+        if decided.model is not None
+        and decided.until <= step.started_at
+        and (decided.task is None or decided.task != step.place.task)
+        and decided.node == step.place.node
+        and is_asked_again(decided, trail.asked, trail.before)
+    ]
+
+
+def is_asked_again(decided: Decided, asked: str | None, before: str | None) -> bool:
+    """Whether a prompt repeats an earlier one, or replaces its last question."""
+    if asked is not None and decided.asked == asked:
+        return True
+    return before is not None and decided.before == before

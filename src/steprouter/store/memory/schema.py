@@ -1,0 +1,114 @@
+"""How memory lies in Redis: keys, fields and versions. Nothing else knows them.
+
+Per tenant, ids as digests (`Keys`):
+
+    sr:{t:…}:session:<thread>          hash   the session, without its recent steps
+    sr:{t:…}:recent:<thread>           zset   its recent steps as JSON, by start
+    sr:{t:…}:episode:<thread>          zset   ids of its outcomes, by start; a day
+    sr:outcome:{t:…}:<step>            hash   what became of an attempt, with its vector
+    sr:{t:…}:outcomes-<kind>           zset   ids of a kind's outcomes, by last change
+    sr:{t:…}:counters-<kind>[:<node>]  hash   a tally for each model
+    sr:{t:…}:labels:<step>             hash   a label that came before its outcome; a day
+    sr:{t:…}:budget                    hash   what the tenant has spent of its budgets
+    sr:{t:…}:journal:<task>            hash   what an unfinished stream has said; minutes
+    sr:{d}:health:<model>              hash   a deployment's health, for all tenants
+
+The search index covers all tenants' outcomes that were embedded alike; it is called
+`sr:outcomes:<version>:<space>`, and so is the alias under which it is asked, whichever algorithm it uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from ..keys import Keys
+
+VERSION = 1
+"""Of every record and index. A reader skips what is newer than it knows, and says so; a writer never changes it."""
+
+DAY_SECONDS = 24 * 3600
+
+OUTCOME_PREFIX = "sr:outcome:"
+"""How the keys of all outcomes begin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """The space that vectors live in; those of two spaces are never compared.
+
+    Attributes:
+        identity: The embedder's, with model, version and dimension.
+        dimension: Numbers in a vector.
+    """
+
+    identity: str
+    dimension: int
+
+    @property
+    def tag(self) -> str:
+        """A short name of letters and digits for keys and fields."""
+        return sha256(self.identity.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+
+    @property
+    def field(self) -> str:
+        """The hash field that holds a vector of this space: another space's is invisible to its index."""
+        return f"vector_{self.tag}"
+
+    @property
+    def index(self) -> str:
+        """The alias under which the outcomes of this space are searched."""
+        return f"sr:outcomes:{VERSION}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """The keys of one tenant's memory.
+
+    Attributes:
+        keys: Names them.
+        tenant: The tenant's id, in clear.
+    """
+
+    keys: Keys
+    tenant: str
+
+    def session(self, thread: str) -> tuple[str, str]:
+        """The session and its recent steps."""
+        return self.keys.tenant(self.tenant, "session", thread), self.keys.tenant(self.tenant, "recent", thread)
+
+    def episode(self, thread: str) -> str:
+        """Which outcomes a thread has."""
+        return self.keys.tenant(self.tenant, "episode", thread)
+
+    def outcome(self, record: str) -> str:
+        """What became of an attempt."""
+        return self.keys.record(self.tenant, "outcome", record)
+
+    def outcome_of(self, digest: str) -> str:
+        """The same for a record of which only the digest is known."""
+        return f"{self.keys.record(self.tenant, 'outcome')}:{digest}"
+
+    def outcomes(self, kind: str) -> str:
+        """Which outcomes a kind has."""
+        return self.keys.tenant(self.tenant, f"outcomes-{kind}")
+
+    def counters(self, kind: str, node: str | None = None) -> str:
+        """The tallies of a kind, or of a kind at a node."""
+        return self.keys.tenant(self.tenant, f"counters-{kind}", *([] if node is None else [node]))
+
+    def health(self, model: str) -> str:
+        """The health of a deployment, which all tenants share."""
+        return self.keys.deployment("health", model)
+
+    def budget(self) -> str:
+        """What the tenant has spent of its budgets."""
+        return self.keys.tenant(self.tenant, "budget")
+
+    def journal(self, task: str) -> str:
+        """What an unfinished stream of a task has said."""
+        return self.keys.tenant(self.tenant, "journal", task)
+
+    def pending(self, record: str) -> str:
+        """A label that came before its outcome."""
+        return self.keys.tenant(self.tenant, "labels", record)

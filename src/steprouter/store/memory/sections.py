@@ -1,0 +1,202 @@
+"""What a recall asks for, by section: the commands that bring it, and the value that their replies make.
+
+All of it is pure, and shared by the sync and the async way. A section whose replies did not come, or are not what
+they should be, is `Missing` with the reason; the others are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import redis
+
+from steprouter.memory.recall import Missing
+from steprouter.memory.session import RECENT
+from steprouter.step.step import Step
+
+from .pipeline import Command
+from .records import newer, pairs, read_counters, read_session
+from .schema import Places
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is to be recalled.
+
+    Attributes:
+        places: The tenant's keys.
+        step: The step that begins.
+        vector: Its text as float32 bytes; None if it was not embedded.
+        models: Names of the router's models.
+    """
+
+    places: Places
+    step: Step
+    vector: bytes | None = field(default=None, repr=False)
+    models: tuple[str, ...] = ()
+
+
+class Section(Protocol):
+    """One part of what is known when a step begins.
+
+    Promises:
+        - `commands` is empty where the section has nothing to ask, and it is then left out;
+        - `parse` gets one reply for each command, none of them an error, and gives the value or `Missing`;
+        - neither does any I/O.
+    """
+
+    @property
+    def name(self) -> str:
+        """What `Recalled.section` calls it."""
+        ...
+
+    def commands(self, query: Query) -> Sequence[Command]:
+        """What to ask."""
+        ...
+
+    def parse(self, query: Query, replies: Sequence[Any]) -> Any:
+        """What the replies say."""
+        ...
+
+
+class SessionSection:
+    """The thread's session; nothing outside a thread."""
+
+    name = "session"
+
+    def commands(self, query: Query) -> Sequence[Command]:
+        """The session and its recent steps, newest first."""
+        thread = query.step.place.thread
+        if thread is None:
+            return ()
+        session, recent = query.places.session(thread)
+        return ("HGETALL", session), ("ZREVRANGE", recent, 0, RECENT - 1)
+
+    def parse(self, query: Query, replies: Sequence[Any]) -> Any:
+        """A `Session`."""
+        return read_session(pairs(replies[0]), replies[1])
+
+
+class CountersSection:
+    """The tallies of the step's kind, and of the kind at its node."""
+
+    name = "counters"
+
+    def commands(self, query: Query) -> Sequence[Command]:
+        """One hash, or two."""
+        kind, node = str(query.step.kind), query.step.place.node
+        of_kind: Command = ("HGETALL", query.places.counters(kind))
+        return (of_kind,) if node is None else (of_kind, ("HGETALL", query.places.counters(kind, node)))
+
+    def parse(self, query: Query, replies: Sequence[Any]) -> Any:
+        """`Counters`."""
+        return read_counters(pairs(replies[0]), pairs(replies[1]) if len(replies) > 1 else None)
+
+
+class HealthSection:
+    """The shared health of every model, by name."""
+
+    name = "health"
+
+    def commands(self, query: Query) -> Sequence[Command]:
+        """One hash a model, of the deployment."""
+        return tuple(("HGETALL", query.places.health(model)) for model in query.models)
+
+    def parse(self, query: Query, replies: Sequence[Any]) -> Any:
+        """Raw fields by model; models of which nothing is kept are left out."""
+        kept = {model: record(reply) for model, reply in zip(query.models, replies, strict=True)}
+        return {model: one for model, one in kept.items() if one}
+
+
+class BudgetSection:
+    """What the tenant and the thread have spent of their budgets."""
+
+    name = "budget"
+
+    def commands(self, query: Query) -> Sequence[Command]:
+        """The tenant's hash."""
+        return (("HGETALL", query.places.budget()),)
+
+    def parse(self, query: Query, replies: Sequence[Any]) -> Any:
+        """Raw fields."""
+        return record(replies[0])
+
+
+class JournalSection:
+    """What an interrupted run of this very task had said."""
+
+    name = "journal"
+
+    def commands(self, query: Query) -> Sequence[Command]:
+        """The task's hash; nothing outside a graph."""
+        task = query.step.place.task
+        return () if task is None else (("HGETALL", query.places.journal(task)),)
+
+    def parse(self, query: Query, replies: Sequence[Any]) -> Any:
+        """Raw fields."""
+        return record(replies[0])
+
+
+def record(reply: Any) -> Mapping[bytes, bytes] | Missing:
+    """The fields of a record, unless a newer version wrote it."""
+    kept = pairs(reply)
+    return newer(kept.get(b"v")) or kept
+
+
+REMEMBERED: tuple[Section, ...] = (SessionSection(), CountersSection())
+"""What every router with a store recalls."""
+
+LIVE: tuple[Section, ...] = (HealthSection(), BudgetSection(), JournalSection())
+"""What is recalled by those who keep it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trip:
+    """One round trip: the commands of all sections, and which section each belongs to.
+
+    Attributes:
+        query: What is to be recalled.
+        sections: Sections that ask something, each with its number of commands.
+        commands: All commands in order.
+    """
+
+    query: Query
+    sections: tuple[tuple[Section, int], ...]
+    commands: tuple[Command, ...]
+
+
+def plan(query: Query, sections: Sequence[Section]) -> Trip:
+    """The trip that brings the sections."""
+    asked = [(section, tuple(section.commands(query))) for section in sections]
+    return Trip(
+        query=query,
+        sections=tuple((section, len(commands)) for section, commands in asked if commands),
+        commands=tuple(command for _, commands in asked for command in commands),
+    )
+
+
+def read(trip: Trip, replies: Sequence[Any], missing: Missing | None) -> dict[str, Any]:
+    """The sections that the replies make.
+
+    Args:
+        trip: What was asked.
+        replies: What was answered in time.
+        missing: Why there are no more replies; None if all came.
+    """
+    found: dict[str, Any] = {}
+    start = 0
+    for section, size in trip.sections:
+        mine = replies[start : start + size]
+        start += size
+        found[section.name] = value(section, trip.query, mine) if len(mine) == size else missing
+    return found
+
+
+def value(section: Section, query: Query, replies: Sequence[Any]) -> Any:
+    """The value of one section, or why there is none."""
+    refused = next((reply for reply in replies if isinstance(reply, redis.RedisError)), None)
+    if refused is not None:
+        return Missing(reason=f"the store refused: {refused}")
+    return section.parse(query, replies)

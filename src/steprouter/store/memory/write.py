@@ -1,0 +1,148 @@
+"""Writes what ended steps leave in memory, a batch in one round trip; writing it again changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from hashlib import sha1
+
+import redis
+
+from steprouter.memory.labels import Label
+from steprouter.memory.outcomes import Remembered
+from steprouter.memory.recall import Missing
+from steprouter.memory.remember import Remembrance
+from steprouter.memory.session import SessionUpdate
+
+from ..connect import Connection
+from ..keys import Keys
+from .pipeline import Command, Replies, carry_out
+from .records import raw, update_arguments
+from .schema import VERSION, Places, Space
+from .scripts import LABEL, OUTCOME, SESSION
+
+PATIENT_SECONDS = 1.0
+"""Writes are off the step's path, so they may wait where a recall may not."""
+
+
+def digest_of(script: str) -> str:
+    """What Redis calls a script."""
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+DIGESTS = {script: digest_of(script) for script in (SESSION, OUTCOME, LABEL)}
+
+LOADING: tuple[Command, ...] = tuple(("SCRIPT", "LOAD", script) for script in (SESSION, OUTCOME, LABEL))
+"""Sent before each batch: a restarted or flushed server has forgotten them, and they take less than 0.1 ms."""
+
+
+def write(connection: Connection, keys: Keys, space: Space, batch: Sequence[Remembrance], now: float) -> Missing | None:
+    """Keep a batch; why it was not (wholly) kept, or None.
+
+    Args:
+        connection: The store.
+        keys: Names the keys.
+        space: Where the vectors live.
+        batch: What to keep; what was kept before is not counted twice.
+        now: Unix time in seconds.
+    """
+    commands = [command for one in batch for command in remembrance_commands(keys, space, one, now)]
+    return run(connection, [*LOADING, *commands]) if commands else None
+
+
+def write_labels(
+    connection: Connection, keys: Keys, tenant: str, labels: Sequence[Label], now: float
+) -> Missing | list[int]:
+    """Label outcomes of one tenant.
+
+    Returns:
+        For each label 1 if it was taken, 0 if a better one is there, 2 if it waits for its outcome, -1 if a newer
+        version wrote the outcome; or why nothing is known.
+    """
+    places = Places(keys=keys, tenant=tenant)
+    commands = [*LOADING, *(label_command(places, one, now) for one in labels)]
+    replies: Replies = []
+    done = connection.call(partial(carry_out, commands=commands, replies=replies), deadline_seconds=PATIENT_SECONDS)
+    if isinstance(done, Missing):
+        return done
+    refused = first_refusal(replies)
+    return refused or [int(reply) for reply in replies[len(LOADING) :]]
+
+
+def run(connection: Connection, commands: Sequence[Command]) -> Missing | None:
+    """Carry out the commands; why they were not, or None."""
+    replies: Replies = []
+    done = connection.call(partial(carry_out, commands=commands, replies=replies), deadline_seconds=PATIENT_SECONDS)
+    return done if isinstance(done, Missing) else first_refusal(replies)
+
+
+def first_refusal(replies: Iterable[object]) -> Missing | None:
+    """The first reply that is an error, in words; None if there is none."""
+    refused = next((reply for reply in replies if isinstance(reply, redis.RedisError)), None)
+    return None if refused is None else Missing(reason=f"the store refused: {refused}")
+
+
+def remembrance_commands(keys: Keys, space: Space, one: Remembrance, now: float) -> list[Command]:
+    """What keeps one ended step."""
+    places = Places(keys=keys, tenant=one.tenant)
+    commands = [outcome_command(places, space, outcome, now) for outcome in one.outcomes]
+    if one.session is not None and one.thread is not None:
+        commands.append(session_command(places, one.thread, one.user, one.session))
+    commands += [label_command(places, label, now) for label in one.labels]
+    return commands
+
+
+def session_command(places: Places, thread: str, user: str | None, update: SessionUpdate) -> Command:
+    """What adds a step to its session."""
+    owner = "" if user is None else places.keys.id_tag(places.tenant, user)
+    return ("EVALSHA", DIGESTS[SESSION], 2, *places.session(thread), *update_arguments(update), owner)
+
+
+def label_command(places: Places, label: Label, now: float) -> Command:
+    """What labels an outcome, or lets the label wait for it."""
+    outcome = places.outcome(label.step_id)
+    digest = outcome.rpartition(":")[2]
+    return ("EVALSHA", DIGESTS[LABEL], 2, outcome, places.pending(label.step_id), repr(now), digest, *told(label))
+
+
+def told(label: Label) -> tuple[str, ...]:
+    """A label as the scripts take it."""
+    return str(label.rank), repr(label.at), repr(float(label.score)), repr(float(label.confidence)), str(label.source)
+
+
+def outcome_command(places: Places, space: Space, outcome: Remembered, now: float) -> Command:
+    """What keeps an outcome and counts it."""
+    key, order = places.outcome(outcome.id), places.outcomes(outcome.kind)
+    counters = places.counters(outcome.kind)
+    node = counters if outcome.node is None else places.counters(outcome.kind, outcome.node)
+    episode = order if outcome.thread is None else places.episode(outcome.thread)
+    taken = (outcome.usage.output_tokens, outcome.seconds, outcome.first_token_seconds, outcome.usd)
+    return (
+        "EVALSHA", DIGESTS[OUTCOME], 6, key, order, counters, places.pending(outcome.id), episode, node,
+        repr(now), key.rpartition(":")[2], *("" if one is None else repr(one) for one in taken),
+        *told(outcome.label), *fields_of(places, space, outcome),
+    )  # fmt: skip
+
+
+def fields_of(places: Places, space: Space, outcome: Remembered) -> list[str | bytes]:
+    """The fields of an outcome's hash but its label, flat."""
+    tag = places.keys.id_tag
+    fields: dict[str, str | bytes | None] = {
+        "v": str(VERSION),
+        "tenant": places.keys.tenant_tag(places.tenant),
+        "kind": outcome.kind,
+        "node": None if outcome.node is None else tag(places.tenant, outcome.node),
+        "model": raw(outcome.model),
+        "thread": None if outcome.thread is None else tag(places.tenant, outcome.thread),
+        "user": None if outcome.user is None else tag(places.tenant, outcome.user),
+        "at": repr(outcome.at),
+        "seconds": repr(outcome.seconds),
+        "first_token_seconds": None if outcome.first_token_seconds is None else repr(outcome.first_token_seconds),
+        "input_tokens": str(outcome.usage.input_tokens),
+        "output_tokens": str(outcome.usage.output_tokens),
+        "usd": None if outcome.usd is None else repr(outcome.usd),
+        "lesson": None if outcome.lesson is None else str(int(outcome.lesson)),
+        "space": None if outcome.vector is None else space.tag,
+        space.field: outcome.vector,
+    }
+    return [part for name, value in fields.items() if value is not None for part in (name, value)]
