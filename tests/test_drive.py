@@ -14,8 +14,8 @@ from steprouter import ConfigError
 from steprouter.answering.answer import Delta, ToolPiece
 from steprouter.answering.failures import Phase, Seen
 from steprouter.drive import Driver, Run
-from steprouter.flow import Call, Outcome, Race, Recall, Setting, Settle, Spawn, Wait, run_step
-from steprouter.memory.recall import Missing
+from steprouter.flow import Call, Embed, Outcome, Race, Recall, Setting, Settle, Spawn, Wait, run_step
+from steprouter.memory.recall import NOT_KEPT, Missing, Recalled
 from steprouter.models.card import ModelCard, Price, Tier
 from steprouter.models.cost import Usage
 from steprouter.routing.policy import Policy
@@ -72,7 +72,7 @@ class ListWire:
 class Bench:
     """A driver over two wires, and what it settled and told."""
 
-    def __init__(self, small: ListWire, large: ListWire | None = None, *, degraded: str | None = None) -> None:
+    def __init__(self, small: ListWire, large: ListWire | None = None, *, mind: Any = None) -> None:
         self.clock = small.clock or FrozenClock()
         self.settled: list[tuple[Run, Outcome]] = []
         self.told: list[str] = []
@@ -81,7 +81,8 @@ class Bench:
             wires,
             clock=self.clock,
             settle=lambda run, outcome: self.settled.append((run, outcome)),
-            degraded=lambda: degraded,
+            embedder=mind,
+            memory=mind,
         )
 
     def begin(self, policy: Policy | None = None) -> Run:
@@ -291,9 +292,38 @@ async def test_a_race_is_answered_with_its_first_call(asynchronous):
     assert (attempt.model, attempt.answer.text) == ("small", "Hello you")
 
 
-def test_recall_says_what_of_the_store_is_broken():
-    recalled = reply_to(Bench(ListWire(), degraded="no answer within 50 ms"), Recall(step=STEP, vector=[]))
-    assert recalled.sections == {"store": Missing(reason="no answer within 50 ms", degraded=True)}
+class Mind:
+    """Embeds and recalls, and says by which way it was asked."""
+
+    def embed(self, text):
+        return Missing(reason=f"embed {text}")
+
+    async def aembed(self, text):
+        return Missing(reason=f"aembed {text}")
+
+    def recall(self, step, vector):
+        return Recalled(sections={"way": "recall", "vector": vector})
+
+    async def arecall(self, step, vector):
+        return Recalled(sections={"way": "arecall", "vector": vector})
+
+
+@colours
+async def test_a_step_is_embedded_and_recalled_in_its_own_colour(asynchronous):
+    bench, prefix = Bench(ListWire(), mind=Mind()), "a" if asynchronous else ""
+    commands = (Embed(text="x"), Recall(step=STEP, vector=NOT_KEPT))
+    replies = [await areply_to(bench, c) if asynchronous else reply_to(bench, c) for c in commands]
+    assert replies == [
+        Missing(reason=f"{prefix}embed x"),
+        Recalled(sections={"way": f"{prefix}recall", "vector": NOT_KEPT}),
+    ]
+
+
+@colours
+async def test_without_memory_nothing_is_known_and_nothing_is_broken(asynchronous):
+    command = Recall(step=STEP, vector=NOT_KEPT)
+    recalled = await areply_to(Bench(ListWire()), command) if asynchronous else reply_to(Bench(ListWire()), command)
+    assert (dict(recalled.sections), recalled.degraded) == ({}, ())
 
 
 def test_an_unknown_command_is_refused_by_name():

@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from steprouter import ConfigError, ModelCard, Policy, Price, Rule, StepKind, Tier
-from steprouter.engine import Engine, surroundings
+from steprouter.engine import Engine, Keeping, surroundings
 from steprouter.step.ask import Ask
 from steprouter.testing import FrozenClock, ScriptedChatModel, fail, say
 
@@ -22,8 +22,9 @@ def card(name: str, script: Any, tier: Tier = Tier.LOW, usd: float = 1.0, **sett
     return ModelCard(name=name, model=model, tier=tier, price=Price(input=usd, output=usd))
 
 
-def engine_over(*cards: ModelCard, policy: Policy | None = None, **settings: Any) -> Engine:
-    return Engine(cards or (card("m", repeat(say("ok"))),), policy or Policy(), store="memory", **settings)
+def engine_over(*cards: ModelCard, policy: Policy | None = None, clock: Any = None, **kept: Any) -> Engine:
+    cards = cards or (card("m", repeat(say("ok"))),)
+    return Engine(cards, policy or Policy(), Keeping(store="memory", **kept), clock=clock)
 
 
 def run(engine: Engine, ask: Ask = ASK, config: Any = None, model: str | None = None) -> Any:
@@ -37,7 +38,6 @@ def run(engine: Engine, ask: Ask = ASK, config: Any = None, model: str | None = 
 def test_making_an_engine_calls_nobody_and_opens_nothing():
     engine = engine_over(card("m", []))
     assert engine.shelf.opened is None
-    assert engine.sink is not None
     assert engine.sink.thread is None
 
 
@@ -64,7 +64,7 @@ def test_a_trace_is_found_by_its_step_and_by_its_thread():
 def test_without_tracing_nothing_is_kept_and_the_step_has_its_trace_all_the_same():
     engine = engine_over(tracing=False)
     trace = run(engine)
-    assert (trace.outcome, engine.sink, engine.traces.get(trace.step_id)) == ("sufficient", None, None)
+    assert (trace.outcome, engine.traces.get(trace.step_id)) == ("sufficient", None)
 
 
 def test_the_engines_tenant_wins_and_a_run_may_name_one_where_there_is_none():
@@ -124,7 +124,7 @@ def test_settings_change_a_models_identity_and_are_not_readable_in_it():
     assert cold != hot
     assert cold == engine_over(card("m", [], temperature=0.0)).identities
     secret = ModelCard(name="m", model="openai:gpt-x", settings={"api_key": "sk-secret-123"})
-    assert "sk-secret" not in repr(Engine((secret,), Policy(), store="memory").identities)
+    assert "sk-secret" not in repr(Engine((secret,), Policy(), Keeping(store="memory")).identities)
 
 
 def test_closing_twice_is_harmless_and_memory_is_not_forgotten():
@@ -164,7 +164,7 @@ def test_traces_that_the_store_does_not_take_are_one_line_in_the_log(caplog):
 def test_a_rule_that_names_a_node_nobody_listed_is_said_once_when_the_router_is_made(caplog):
     rule = Rule(name="planning", node="plnner", models="m")
     card = ModelCard(name="m", model=ScriptedChatModel())
-    Engine([card], Policy(rules=(rule,)), store="memory")
+    Engine([card], Policy(rules=(rule,)), Keeping(store="memory"))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "['planning'] name graph nodes" in caplog.text
 
@@ -173,4 +173,4 @@ def test_a_rule_that_names_a_node_that_is_not_listed_is_an_error():
     rule = Rule(name="planning", node="plnner", models="m")
     card = ModelCard(name="m", model=ScriptedChatModel())
     with pytest.raises(ConfigError, match="unknown node 'plnner'; did you mean 'planner'"):
-        Engine([card], Policy(rules=(rule,), nodes={"planner": None}), store="memory")
+        Engine([card], Policy(rules=(rule,), nodes={"planner": None}), Keeping(store="memory"))

@@ -18,8 +18,9 @@ from pydantic import ConfigDict, Field, InstanceOf, ValidationError
 
 from .answering.answer import Delta
 from .drive import Clock, Run
-from .engine import Engine
+from .engine import Engine, Keeping
 from .errors import ConfigError
+from .memory.policy import MemoryPolicy
 from .messages import closing_chunks, error_of, gateway, live_chunk, whole_message
 from .models.card import ModelCard
 from .models.identify import identity, shared_profile
@@ -53,6 +54,7 @@ class StepRouter(BaseChatModel):
         store: `embedded`, a `redis://` or `rediss://` URL, or `memory`.
         tenant: Whose data the steps are; None lets each run say in its configuration (`tenant`).
         tracing: Whether traces are kept; on by default.
+        memory_policy: What is remembered between steps, and how; on by default.
         langchain: LangChain's own fields (`cache`, `callbacks`, `rate_limiter`, `disable_streaming`, …), and
             `temperature`, `max_tokens`, `stop`, `streaming` as defaults of every call, whoever answers it.
 
@@ -69,6 +71,7 @@ class StepRouter(BaseChatModel):
     store: str = Field(default="embedded", repr=False)
     tenant: str | None = None
     tracing: bool = True
+    memory_policy: InstanceOf[MemoryPolicy] = Field(default_factory=MemoryPolicy)
     temperature: float | None = None
     max_tokens: int | None = None
     stop: list[str] | None = None
@@ -85,18 +88,22 @@ class StepRouter(BaseChatModel):
         store: str = "embedded",
         tenant: str | None = None,
         tracing: bool | None = None,
+        memory_policy: MemoryPolicy | None = None,
         **langchain: Any,
     ) -> None:
         refuse_unknown_fields(langchain, type(self))
         refuse_reserved(answer_cache=answer_cache, budget=budget)
-        refuse_wrong_kinds(models, policy)
+        refuse_wrong_kinds(models, policy, memory_policy)
         cards = tuple(card_of(model) for model in models)
-        policy, tracing = policy or Policy(), tracing is not False
+        policy, tracing, memory_policy = policy or Policy(), tracing is not False, memory_policy or MemoryPolicy()
         engine = langchain.pop("engine", None)
         clock: Clock | None = langchain.pop("clock", None)
-        if not fits(engine, cards, policy, store, tenant, tracing):
-            engine = Engine(cards, policy, store=store, tenant=tenant, tracing=tracing, clock=clock)
+        kept = Keeping(store=store, tenant=tenant, tracing=tracing, memory=memory_policy)
+        # `configurable_fields` rebuilds the router for each call, and connections must not be rebuilt with it.
+        if engine is None or (engine.given, engine.policy, engine.kept) != (cards, policy, kept):
+            engine = Engine(cards, policy, kept, clock=clock)
         ours: dict[str, Any] = {"models": cards, "policy": policy, "store": store, "tenant": tenant}
+        ours["memory_policy"] = memory_policy
         try:
             super().__init__(**ours, tracing=tracing, engine=engine, **langchain)  # type: ignore[call-arg]  # pydantic's
         except ValidationError as error:
@@ -165,17 +172,40 @@ class StepRouter(BaseChatModel):
         """As `recommend`; deciding does no I/O, so nothing is awaited."""
         return self.recommend(messages, tools=tools, config=config, **kwargs)
 
-    def feedback(self, step_id: str, score: float, *, reason: str | None = None, tenant: str | None = None) -> None:
-        """Say how good the answer of a step was: 0 is useless, 1 is right. The same verdict counts once.
+    def feedback(
+        self,
+        step_id: str | None = None,
+        score: float | None = None,
+        *,
+        thread: str | None = None,
+        reason: str | None = None,
+        tenant: str | None = None,
+    ) -> None:
+        """Say how good the answer of a step was, or a whole thread: 0 is useless, 1 is right.
 
-        `tenant` is whose step it was, where runs name their tenant themselves.
+        May come late and in any order; the same verdict counts once, a later one replaces an earlier one. A
+        verdict on a thread, within a day of its end, is spread over those of its steps that have none of their own.
+
+        Args:
+            step_id: The step, as `response_metadata["steprouter"]["step_id"]` names it.
+            score: From 0 to 1.
+            thread: The thread, instead of a step.
+            reason: Why, for the step's trace.
+            tenant: Whose it was, where runs name their tenant themselves.
 
         Raises:
-            ConfigError: The score is out of range, or the step is not known.
+            ConfigError: The score is out of range, or the step or thread is not known.
             StoreError: The store is away.
         """
-        traces = self.traces if tenant is None else self.traces.of(tenant)
-        traces.add_feedback(step_id, score, reason=reason, at=self.engine.clock.now())
+        if score is None or (step_id is None) == (thread is None):
+            raise ConfigError(
+                "feedback needs a score and either a step_id or a thread, "
+                f"got score={score!r}, step_id={step_id!r}, thread={thread!r}"
+            )
+        if step_id is not None:
+            self.engine.feedback(step_id, score, reason=reason, tenant=tenant)
+        elif thread is not None:
+            self.engine.judge(thread, score, tenant=tenant)
 
     def close(self) -> None:
         """Write waiting traces and give connections back. A router that is used again opens them anew."""
@@ -499,23 +529,6 @@ def card_of(model: ModelCard | BaseChatModel | str) -> ModelCard:
     raise ConfigError(f"models must be ModelCards, LangChain chat models or model strings, got {type(model).__name__}")
 
 
-def fits(
-    engine: Engine | None,
-    cards: tuple[ModelCard, ...],
-    policy: Policy,
-    store: str,
-    tenant: str | None,
-    tracing: bool,
-) -> bool:
-    """Whether an engine is still right.
-
-    `configurable_fields` rebuilds the router for each call, and connections must not be rebuilt with it.
-    """
-    return engine is not None and (engine.given, engine.policy, engine.store, engine.tenant, engine.tracing) == (
-        cards, policy, store, tenant, tracing,
-    )  # fmt: skip
-
-
 def refuse_unknown_fields(given: Mapping[str, Any], model: type[BaseChatModel]) -> None:
     """Raise for arguments that no field takes: a setting that is silently ignored is worse than an error."""
     unknown = sorted(set(given) - set(model.model_fields) - {"clock"})
@@ -526,12 +539,14 @@ def refuse_unknown_fields(given: Mapping[str, Any], model: type[BaseChatModel]) 
         )
 
 
-def refuse_wrong_kinds(models: object, policy: object) -> None:
-    """Raise for one model where a list belongs, and for a policy that is none."""
+def refuse_wrong_kinds(models: object, policy: object, memory_policy: object) -> None:
+    """Raise for one model where a list belongs, and for policies that are none."""
     if isinstance(models, str | ModelCard | BaseChatModel):
         raise ConfigError(f"models must be a list, got one {type(models).__name__}; put it in [ ]")
     if policy is not None and not isinstance(policy, Policy):
         raise ConfigError(f"policy must be a Policy, got {type(policy).__name__}")
+    if memory_policy is not None and not isinstance(memory_policy, MemoryPolicy):
+        raise ConfigError(f"memory_policy must be a MemoryPolicy, got {type(memory_policy).__name__}")
 
 
 def refuse_reserved(**reserved: object) -> None:

@@ -20,7 +20,7 @@ from .answering.failures import Failure, Phase, cancelled, classify, truncated
 from .answering.shape import Shaper
 from .errors import ConfigError
 from .flow import Call, Command, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, Wait
-from .memory.recall import NOT_KEPT, Missing, Recalled
+from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
 from .models.cost import Usage
 from .models.tokens import estimate_tokens
 from .providers.wire import Timeouts, Wire
@@ -30,6 +30,30 @@ from .tracing.record import Trace
 
 Tell = Callable[[Note], None]
 Close = Callable[["Run", Outcome], None]
+
+
+class Embeds(Protocol):
+    """Turns a step's text into a vector, in time or not at all."""
+
+    def embed(self, text: str) -> Vector | Missing:
+        """The vector, or why there is none; never raises."""
+        ...
+
+    async def aembed(self, text: str) -> Vector | Missing:
+        """As `embed`, without blocking the event loop."""
+        ...
+
+
+class Recalls(Protocol):
+    """Brings what is known, in time or not at all."""
+
+    def recall(self, step: Step, vector: Vector | Missing) -> Recalled:
+        """The sections that came; never raises."""
+        ...
+
+    async def arecall(self, step: Step, vector: Vector | Missing) -> Recalled:
+        """As `recall`, without blocking the event loop."""
+        ...
 
 
 class Clock(Protocol):
@@ -178,7 +202,8 @@ class Driver:
         wires: How to reach each model, by name.
         clock: Time.
         settle: Called once with each ended run; must not wait.
-        degraded: What of the store is broken now, in words; None if nothing is.
+        embedder: Embeds steps; None where nothing is remembered.
+        memory: Recalls; None where nothing is remembered.
         timeouts: How long each phase of a call may last.
     """
 
@@ -188,13 +213,15 @@ class Driver:
         *,
         clock: Clock,
         settle: Close,
-        degraded: Callable[[], str | None] = lambda: None,
+        embedder: Embeds | None = None,
+        memory: Recalls | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
         self.wires = wires
         self.clock = clock
         self.settle = settle
-        self.degraded = degraded
+        self.embedder = embedder
+        self.memory = memory
         self.timeouts = timeouts or Timeouts()
 
     def begin(self, step: Step, flow: Flow[Outcome], tell: Tell) -> Run:
@@ -321,15 +348,27 @@ class Driver:
 
     def perform(self, run: Run, command: Command[Any]) -> Any:
         """Carry out a command that calls no model."""
-        if isinstance(command, Wait):
-            return self.clock.sleep(command.seconds)
-        return self.reply(run, command)
+        match command:
+            case Wait():
+                return self.clock.sleep(command.seconds)
+            case Embed() if self.embedder is not None:
+                return self.embedder.embed(command.text)
+            case Recall() if self.memory is not None:
+                return self.memory.recall(command.step, command.vector)
+            case _:
+                return self.reply(run, command)
 
     async def aperform(self, run: Run, command: Command[Any]) -> Any:
         """As `perform`, without blocking the event loop."""
-        if isinstance(command, Wait):
-            return await self.clock.asleep(command.seconds)
-        return self.reply(run, command)
+        match command:
+            case Wait():
+                return await self.clock.asleep(command.seconds)
+            case Embed() if self.embedder is not None:
+                return await self.embedder.aembed(command.text)
+            case Recall() if self.memory is not None:
+                return await self.memory.arecall(command.step, command.vector)
+            case _:
+                return self.reply(run, command)
 
     def reply(self, run: Run, command: Command[Any]) -> Any:
         """Carry out a command that takes no time."""
@@ -337,8 +376,7 @@ class Driver:
             case Embed() | Reserve():
                 return NOT_KEPT
             case Recall():
-                broken = self.degraded()
-                return Recalled(sections={"store": Missing(reason=broken, degraded=True)} if broken else {})
+                return Recalled()
             case Note():
                 run.decision = command.decision or run.decision
                 run.tell(command)

@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, cast
@@ -19,9 +19,14 @@ from langchain_core.runnables.config import RunnableConfig, ensure_config
 from langchain_core.utils.uuid import uuid7
 
 from .drive import Clock, Driver, Run, SystemClock, Tell
+from .embedding.choose import embedder_of
+from .embedding.timed import TimedEmbedder
 from .errors import ConfigError
 from .flow import Note, Outcome, Setting, run_step
+from .memory.labels import Source, label
+from .memory.policy import MemoryPolicy
 from .memory.recall import Recalled
+from .memory.remember import Ended, Remembrance, remember
 from .memory.traces import TraceKeeper
 from .models.card import ModelCard
 from .models.identify import complete_cards, identity
@@ -34,7 +39,9 @@ from .step.ask import Ask
 from .step.graph import read_place
 from .step.read import read_step
 from .step.step import Place, Step
-from .store import Connection, connect, open_traces
+from .store import Connection, Keys, connect, load_secret, open_traces
+from .store.embedded.places import default_data_dir
+from .store.memory.recollection import Recollection, bytes_of
 from .tracing.archive import Traces, store_trace
 from .tracing.make import make_trace
 from .tracing.record import Trace
@@ -43,17 +50,51 @@ from .tracing.sink import Sink
 log = logging.getLogger("steprouter")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """What a router keeps, and where.
+
+    Attributes:
+        store: Where traces and memory are; may hold a password.
+        tenant: Whose data all steps are; None lets each run say, in its configuration.
+        tracing: Whether traces are kept.
+        memory: What is remembered, and how.
+    """
+
+    store: str = field(default="embedded", repr=False)
+    tenant: str | None = None
+    tracing: bool = True
+    memory: MemoryPolicy = field(default_factory=MemoryPolicy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What an ended step leaves.
+
+    Attributes:
+        trace: Its story; None where none is kept.
+        remembrance: What memory keeps of it; None where nothing is remembered.
+    """
+
+    trace: Trace | None = None
+    remembrance: Remembrance | None = None
+
+
 class Shelf:
-    """Where traces go, opened by its first use.
+    """Where ended steps go, opened by its first use.
 
     Apart from the engine, because the sink's thread holds it: an engine that nobody uses must be free to go.
 
     Args:
         connection: The store.
+        memory: Where what is remembered goes; None where nothing is.
+        clock: Time.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, memory: Recollection | None, clock: Clock) -> None:
         self.connection = connection
+        self.memory = memory
+        self.clock = clock
         self.lock = threading.Lock()
         self.opened: TraceKeeper | None = None
 
@@ -64,8 +105,16 @@ class Shelf:
                 self.opened = open_traces(self.connection)
             return self.opened
 
-    def write(self, traces: Sequence[Trace]) -> None:
-        """Keep a batch of traces; what the store does not take is said once for the batch."""
+    def write(self, batch: Sequence[Settled]) -> None:
+        """Keep a batch; memory first, which later steps wait for."""
+        remembrances = [one.remembrance for one in batch if one.remembrance is not None]
+        if self.memory is not None and remembrances:
+            self.memory.write(remembrances, self.clock.now())
+        if traces := [one.trace for one in batch if one.trace is not None]:
+            self.write_traces(traces)
+
+    def write_traces(self, traces: Sequence[Trace]) -> None:
+        """Keep traces; what the store does not take is said once for the batch."""
         kept = self.keeper().write([store_trace(trace) for trace in traces])
         if kept < len(traces):
             log.warning("%d traces were lost: %s", len(traces) - kept, self.connection.degraded or "not kept")
@@ -77,9 +126,7 @@ class Engine:
     Args:
         cards: The models; what a card leaves open is looked up.
         policy: What the user asks.
-        store: Where traces and memory are kept.
-        tenant: Whose data all steps are; None lets each run say, in its configuration.
-        tracing: Whether traces are kept.
+        kept: What is kept, and where.
         clock: Time.
 
     Raises:
@@ -90,37 +137,46 @@ class Engine:
         self,
         cards: Sequence[ModelCard],
         policy: Policy,
+        kept: Keeping | None = None,
         *,
-        store: str = "embedded",
-        tenant: str | None = None,
-        tracing: bool = True,
         clock: Clock | None = None,
     ) -> None:
         self.given = tuple(cards)
         self.cards = complete_cards(cards)
         policy.check(self.cards)
         say_unchecked_nodes(policy)
-        self.policy, self.store, self.tenant, self.tracing = policy, store, tenant, tracing
+        self.policy = policy
+        self.kept = kept or Keeping()
         self.clock = clock or SystemClock()
         self.prices = {card.name: card.price for card in self.cards}
-        self.connection: Connection = connect(store)
-        self.shelf = Shelf(self.connection)
-        self.sink = Sink(self.shelf.write) if tracing else None
-        self.traces = Traces(self.shelf.keeper, tenant=tenant or "default", sink=self.sink)
+        self.connection: Connection = connect(self.kept.store)
+        self.embedder = TimedEmbedder(embedder_of(self.kept.memory.embedder))
+        self.memory = open_recollection(self.connection, self.embedder, self.cards) if self.kept.memory.on else None
+        self.shelf = Shelf(self.connection, self.memory, self.clock)
+        self.sink: Sink[Settled] = Sink(self.shelf.write)
+        self.traces = Traces(self.shelf.keeper, tenant=self.kept.tenant or "default", flush=self.sink.flush)
         self.driver = Driver(
             {card.name: open_wire(card) for card in self.cards},
             clock=self.clock,
             settle=self.settle,
-            degraded=lambda: self.connection.degraded,
+            embedder=self.embedder if self.memory is not None else None,
+            memory=self.memory,
         )
 
     def read(self, ask: Ask, config: Mapping[str, Any] | None, model: str | None = None) -> tuple[Step, Tell]:
         """The step that `ask` is here and now, and whom to tell about it."""
-        place, tell = surroundings(config, self.tenant)
+        place, tell = surroundings(config, self.kept.tenant)
         if model is not None:
             self.refuse_unknown(model)
             place = replace(place, metadata={**place.metadata, "steprouter_model": model})
-        step = read_step(ask, place, step_id=str(uuid7()), started_at=self.clock.now(), nodes=self.policy.node_kinds)
+        step = read_step(
+            ask,
+            place,
+            step_id=str(uuid7()),
+            started_at=self.clock.now(),
+            nodes=self.policy.node_kinds,
+            key=None if self.memory is None else self.memory.prompt_key,
+        )
         return step, tell
 
     def refuse_unknown(self, model: str) -> None:
@@ -165,7 +221,7 @@ class Engine:
         return repr(self.policy)
 
     def settle(self, run: Run, outcome: Outcome) -> None:
-        """Make the trace of an ended step and hand it to the sink."""
+        """Make the trace of an ended step, and hand it to the sink with what is to be remembered."""
         run.trace = make_trace(
             run.step,
             outcome.decision,
@@ -176,17 +232,63 @@ class Engine:
             seconds=run.seconds,
             degraded=outcome.degraded,
         )
-        if self.sink is not None:
-            self.sink.put(run.trace)
+        remembrance = None if self.memory is None else self.remembrance(run, outcome, self.memory)
+        if self.kept.tracing or remembrance is not None:
+            self.sink.put(Settled(trace=run.trace if self.kept.tracing else None, remembrance=remembrance))
+
+    def remembrance(self, run: Run, outcome: Outcome, memory: Recollection) -> Remembrance:
+        """What memory keeps of an ended step; this process knows it from now on."""
+        ended = Ended(
+            step=run.step,
+            attempts=outcome.attempts,
+            answered_by=outcome.answered_by,
+            vector=bytes_of(outcome.vector),
+            recalled=outcome.recalled,
+            seconds=run.seconds,
+        )
+        left = remember(ended, self.prices, memory.prompt_key)
+        memory.remember(left, self.clock.now())
+        return left
+
+    def feedback(self, step_id: str, score: float, *, reason: str | None, tenant: str | None) -> None:
+        """A verdict on a step, for its trace and for memory.
+
+        Raises:
+            ConfigError: The score is out of range, or the step is not known.
+            StoreError: The store is away.
+        """
+        check_score(score)
+        whose, now = tenant or self.kept.tenant or "default", self.clock.now()
+        traces = self.traces if tenant is None else self.traces.of(tenant)
+        if traces.get(step_id) is not None:
+            traces.add_feedback(step_id, score, reason=reason, at=now)
+        elif self.memory is None or not self.memory.knows(whose, step_id):
+            raise ConfigError(f"step_id must name a step that is kept, got {step_id!r}; `steprouter show` lists them")
+        if self.memory is not None:
+            self.memory.label(whose, label(step_id, Source.FEEDBACK, score, now), now)
+
+    def judge(self, thread: str, score: float, *, tenant: str | None) -> None:
+        """A verdict on a whole thread, spread over its steps.
+
+        Raises:
+            ConfigError: The score is out of range, nothing is remembered of the thread, or nothing at all.
+            StoreError: The store is away.
+        """
+        check_score(score)
+        if self.memory is None:
+            raise ConfigError("feedback on a thread needs memory, and it is off; set MemoryPolicy(on=True)")
+        self.sink.flush()
+        self.memory.judge(tenant or self.kept.tenant or "default", thread, score, self.clock.now())
 
     def close(self) -> None:
         """Write what waits and give connections back; an engine that is used again opens them anew."""
-        if self.sink is not None:
-            self.sink.close()
+        self.sink.close()
+        if self.memory is not None:
+            self.memory.close()
         for wire in self.driver.wires.values():
             wire.close()
         self.connection.close()
-        if self.store != "memory":  # where closing would mean forgetting
+        if self.kept.store != "memory":  # where closing would mean forgetting
             self.shelf.opened = None
 
     async def aclose(self) -> None:
@@ -195,6 +297,21 @@ class Engine:
             await wire.aclose()
         await self.connection.aclose()
         self.close()
+
+
+def open_recollection(connection: Connection, embedder: TimedEmbedder, cards: Sequence[ModelCard]) -> Recollection:
+    """What remembers, with the deployment's secret; apart from the engine, which its thread must not hold."""
+
+    def keys() -> Keys:
+        return Keys(secret=load_secret(connection.settings().data_dir or default_data_dir()))
+
+    return Recollection(connection, keys, embedder.embedder, models=[card.name for card in cards])
+
+
+def check_score(score: float) -> None:
+    """Raise where a score is none."""
+    if not 0 <= score <= 1:
+        raise ConfigError(f"score must be between 0 (useless) and 1 (right), got {score!r}")
 
 
 def settings_digest(card: ModelCard) -> str:

@@ -7,7 +7,7 @@ never waits and never does I/O. `drive` carries the commands out.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
@@ -15,7 +15,7 @@ from .answering.attempt import Attempt
 from .answering.check import problems
 from .answering.progress import Accept, GiveUp, Try, next_move
 from .answering.shape import Hold, Shaping
-from .memory.recall import Missing, Recalled
+from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
 from .models.card import ModelCard
 from .routing.decide import decide
 from .routing.decision import Decision
@@ -38,7 +38,7 @@ class Command(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embed(Command["Sequence[float] | Missing"]):
+class Embed(Command["Vector | Missing"]):
     """Turn the step's text into a vector."""
 
     text: str = field(repr=False)
@@ -49,7 +49,7 @@ class Recall(Command[Recalled]):
     """Bring what is known, in one round trip."""
 
     step: Step
-    vector: Sequence[float] | Missing = field(repr=False)
+    vector: Vector | Missing = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,8 @@ class Outcome:
         attempts: What was tried, in order.
         answered_by: The attempt whose answer was given; None if there is none.
         gave_up: Why there is no answer; None if there is one.
-        degraded: What was broken on the way, in words.
+        recalled: What was known when the step began.
+        vector: The step's text as a vector, or why there is none.
     """
 
     step: Step
@@ -149,7 +150,13 @@ class Outcome:
     attempts: tuple[Attempt, ...]
     answered_by: Attempt | None = None
     gave_up: GiveUp | None = None
-    degraded: tuple[str, ...] = ()
+    recalled: Recalled = field(default_factory=Recalled, repr=False)
+    vector: Vector | Missing = field(default=NOT_KEPT, repr=False)
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """What was broken on the way, in words."""
+        return self.recalled.degraded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +195,8 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
         attempts=attempts,
         answered_by=ending.attempt if isinstance(ending, Accept) else None,
         gave_up=ending if isinstance(ending, GiveUp) else None,
-        degraded=recalled.degraded,
+        recalled=recalled,
+        vector=vector,
     )
     yield from perform(Settle(outcome=outcome))
     return outcome

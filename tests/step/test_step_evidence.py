@@ -5,7 +5,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from steprouter.step.ask import Ask
 from steprouter.step.read import STEP_TEXT_CHARACTERS, read_evidence, read_step
-from steprouter.step.step import Evidence, Place
+from steprouter.step.step import Evidence, Verdict, Place
 
 HI = HumanMessage("Hi")
 OK = ToolMessage("ok", tool_call_id="1")
@@ -25,7 +25,8 @@ def test_an_empty_conversation_leaves_no_evidence():
 
 def test_evidence_counts_turns_and_the_results_since_the_last_of_them():
     messages = [SystemMessage("s"), HI, called({"a": 1}), OK, OK, HI, called({"a": 2}), OK]
-    assert read_evidence(messages) == Evidence(turns=2, last_role="tool", tool_results=1)
+    expected = Evidence(turns=2, last_role="tool", tool_results=1, verdict=Verdict(step_id=None, good=1.0))
+    assert read_evidence(messages) == expected
 
 
 @pytest.mark.parametrize(

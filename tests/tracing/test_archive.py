@@ -117,7 +117,7 @@ def test_a_tenant_sees_no_other_tenants_traces():
 def test_a_step_that_just_ended_is_seen_at_once():
     keeper = MemoryTraces()
     sink = Sink(lambda traces: keeper.write([store_trace(t) for t in traces]))
-    traces = Traces(lambda: keeper, tenant="acme", sink=sink)
+    traces = Traces(lambda: keeper, tenant="acme", flush=sink.flush)
     sink.put(trace())
     assert traces.get("s-1") == trace()
     sink.close()

@@ -76,7 +76,7 @@ def test_a_full_queue_loses_the_newest_and_counts_them(kept, caplog):
     kept.gate.set()
     sink.close()
     assert (kept.names, sink.dropped) == (["s-0", "s-1", "s-2"], 2)
-    assert [record.getMessage() for record in caplog.records] == ["2 traces were dropped because the queue was full"]
+    assert [record.getMessage() for record in caplog.records] == ["2 steps were dropped because the queue was full"]
 
 
 def test_flush_says_when_writing_takes_longer_than_it_may(kept):
@@ -109,7 +109,7 @@ def test_a_broken_writer_is_one_log_line_and_the_next_batch_is_written(kept, cap
     sink.close()
     assert kept.names == ["s-2"]
     logged = [(r.name, r.levelno, r.getMessage()) for r in caplog.records]
-    assert logged == [("steprouter.tracing", logging.ERROR, "1 traces could not be written")]
+    assert logged == [("steprouter.tracing", logging.ERROR, "1 steps could not be written")]
 
 
 def test_closing_writes_what_waits_and_ends_the_thread(kept):

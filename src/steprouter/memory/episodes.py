@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import prod
 
 from .labels import CONFIDENCE, RANK, Label, Source
+from .outcomes import Tally
 
 SOLVABLE = 0.9
 """Share of tasks that a run with the strongest model alone solves, where nothing is known; it keeps impossible
@@ -20,6 +21,12 @@ tasks from being blamed on cheap steps."""
 
 UNSURE = 1e-3
 """A step's odds stay this far from certainty, or a single sure step would make blame undefined."""
+
+
+UNPROVEN = 0.8
+UNPROVEN_MASS = 2.0
+"""Odds of a model that nothing is known of, between the priors of the weakest and the strongest tier, and how many
+observations they count as: one label alone makes nothing certain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +76,9 @@ def spread(
             good = score + (1 - score) * (1 - blame)
             labels.append(Label(step_id=step.step_id, source=Source.EPISODE, score=good, at=at, confidence=weight))
     return tuple(labels)
+
+
+def odds(tally: Tally | None, now: float) -> float:
+    """Probability that a model answers a step of a kind well, from its counts there."""
+    successes, failures = tally.masses(now) if tally is not None else (0.0, 0.0)
+    return (successes + UNPROVEN_MASS * UNPROVEN) / (successes + failures + UNPROVEN_MASS)

@@ -38,6 +38,7 @@ class Remembered:
         seconds: How long it took.
         first_token_seconds: Time to first token (TTFT); None if nothing came.
         lesson: Whether an example from memory was shown to the model; None where none was at hand.
+        given: Whether its answer was given; the others were found insufficient before.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Remembered:
     seconds: float = 0.0
     first_token_seconds: float | None = None
     lesson: bool | None = None
+    given: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

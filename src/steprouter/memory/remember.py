@@ -49,7 +49,6 @@ class Ended:
         step: The step.
         attempts: What was tried, in order.
         answered_by: The attempt whose answer was given; None if there is none.
-        verified: Whether the answer could have failed a check of its form: a tool call, or a schema to keep to.
         vector: The step's text as float32 bytes; None if it was not embedded.
         recalled: What was known when it began.
         seconds: How long it took.
@@ -59,7 +58,6 @@ class Ended:
     step: Step
     attempts: tuple[Attempt, ...]
     answered_by: Attempt | None
-    verified: bool = False
     vector: bytes | None = field(default=None, repr=False)
     recalled: Recalled = field(default_factory=Recalled)
     seconds: float = 0.0
@@ -148,7 +146,7 @@ def outcome(ended: Ended, attempt: Attempt, usd: float | None, number: int) -> R
         model=attempt.model,
         at=step.started_at,
         vector=ended.vector,
-        label=first_label(step, attempt, ended.verified),
+        label=first_label(step, attempt),
         thread=step.place.thread,
         user=step.place.user,
         usage=attempt.usage,
@@ -156,15 +154,16 @@ def outcome(ended: Ended, attempt: Attempt, usd: float | None, number: int) -> R
         seconds=attempt.seconds,
         first_token_seconds=attempt.first_token_seconds,
         lesson=ended.lesson if given else None,
+        given=given,
     )
 
 
-def first_label(step: Step, attempt: Attempt, verified: bool) -> Label:
-    """What the checks alone say of an answer."""
+def first_label(step: Step, attempt: Attempt) -> Label:
+    """What the checks alone say of an answer; where there was nothing to check but words, next to nothing."""
     if attempt.problems:
         return label(step.id, Source.FAILED_CHECK, 0.0, step.started_at)
     called = attempt.answer is not None and attempt.answer.tool_calls
-    source = Source.PASSED_CHECK if called or verified else Source.NO_COMPLAINT
+    source = Source.PASSED_CHECK if called or step.needs.json_schema else Source.NO_COMPLAINT
     return label(step.id, source, 1.0, step.started_at)
 
 

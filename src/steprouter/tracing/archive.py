@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from ..errors import ConfigError, StoreError
 from ..memory.traces import StoredTrace, ThreadLine, TraceKeeper
 from .record import SCHEMA_VERSION, FeedbackRecord, Trace
-from .sink import Sink
 
 NO_THREAD = "(no thread)"
 """Where steps outside a graph, or without a thread id, are listed."""
@@ -50,17 +49,19 @@ class Traces:
     Args:
         keeper: Opens or gives the place where traces are kept; called when first needed.
         tenant: Whose traces.
-        sink: Written out before anything is read, so that a step that just ended is seen.
+        flush: Called before anything is read, so that a step that just ended is seen.
     """
 
-    def __init__(self, keeper: Callable[[], TraceKeeper], *, tenant: str, sink: Sink | None = None) -> None:
+    def __init__(
+        self, keeper: Callable[[], TraceKeeper], *, tenant: str, flush: Callable[[], object] = lambda: None
+    ) -> None:
         self.keeper = keeper
         self.tenant = tenant
-        self.sink = sink
+        self.flush = flush
 
     def of(self, tenant: str) -> Traces:
         """The same archive for another tenant, whom a run named in its configuration."""
-        return Traces(self.keeper, tenant=tenant, sink=self.sink)
+        return Traces(self.keeper, tenant=tenant, flush=self.flush)
 
     def list(self, thread: str | None = None, *, limit: int = 500) -> list[Trace]:
         """The steps of a thread, oldest first; of the thread with the newest step where none is named.
@@ -100,6 +101,5 @@ class Traces:
 
     def written(self) -> TraceKeeper:
         """The keeper, with all that waits written out."""
-        if self.sink is not None:
-            self.sink.flush()
+        self.flush()
         return self.keeper()

@@ -1,4 +1,4 @@
-"""Takes traces off the path: a bounded queue and one thread that writes them in batches."""
+"""Takes what ended steps leave off the path: a bounded queue and one thread that writes it in batches."""
 
 from __future__ import annotations
 
@@ -9,32 +9,28 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-
-from .record import Trace
+from typing import Generic, TypeVar
 
 log = logging.getLogger("steprouter.tracing")
 
-Write = Callable[[Sequence[Trace]], object]
-
-Item = Trace | threading.Event | None
-"""What waits: a trace, someone who waits for all before it to be written, or the end."""
+T = TypeVar("T")
 
 BATCH = 64
-"""Traces written together: enough to share a round trip, few enough to be seen at once."""
+"""Steps written together: enough to share a round trip, few enough to be seen at once."""
 
 
-class Sink:
-    """Accepts traces without waiting, writes them in a thread of its own.
+class Sink(Generic[T]):
+    """Accepts what ended steps leave without waiting, writes it in a thread of its own.
 
-    A full queue loses the newest trace and counts it; a step never waits for its trace. The thread starts with
-    the first trace, again after a fork, and ends with the sink, unless `write` holds the sink.
+    A full queue loses the newest and counts it; a step never waits for it. The thread starts with
+    the first item, again after a fork, and ends with the sink, unless `write` holds the sink.
 
     Args:
-        write: Writes a batch; what it raises is a log line, never an error of a step.
-        capacity: Traces that may wait.
+        write: Callable[[Sequence[T]], object]s a batch; what it raises is a log line, never an error of a step.
+        capacity: How many may wait.
     """
 
-    def __init__(self, write: Write, *, capacity: int = 10_000) -> None:
+    def __init__(self, write: Callable[[Sequence[T]], object], *, capacity: int = 10_000) -> None:
         self.write = write
         self.capacity = capacity
         self.dropped = 0
@@ -45,19 +41,19 @@ class Sink:
         """An empty queue without a thread, in this process."""
         self.lock = threading.Lock()
         # Simple queues may be put to from a finaliser, which can run amid a put of the same thread.
-        self.waiting: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self.waiting: queue.SimpleQueue[T | threading.Event | None] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
         self.process = os.getpid()
 
-    def put(self, trace: Trace) -> None:
-        """Take `trace`; never waits and never raises."""
+    def put(self, item: T) -> None:
+        """Take `item`; never waits and never raises."""
         if self.process != os.getpid():
             self.begin()  # a fork copies neither the thread nor a lock that can be trusted
         with self.lock:
             if self.waiting.qsize() >= self.capacity or not self.has_thread():
                 self.dropped += 1
             else:
-                self.waiting.put(trace)
+                self.waiting.put(item)
 
     def has_thread(self) -> bool:
         """Whether someone writes what is put; starts the thread where there is none."""
@@ -96,28 +92,28 @@ class Sink:
         waiting.put(None)
         thread.join(timeout_seconds)
         if thread.is_alive():
-            log.warning("about %d traces were not written in time", waiting.qsize())
+            log.warning("about %d steps were not written in time", waiting.qsize())
         if self.dropped:
-            log.warning("%d traces were dropped because the queue was full", self.dropped)
+            log.warning("%d steps were dropped because the queue was full", self.dropped)
 
 
-def run(waiting: queue.SimpleQueue[Item], write: Write) -> None:
+def run(waiting: queue.SimpleQueue[T | threading.Event | None], write: Callable[[Sequence[T]], object]) -> None:
     """Write batches until told to stop. Holds no reference to the sink, so that an unused one can go."""
     while True:
         batch = take(waiting)
-        traces = [item for item in batch if isinstance(item, Trace)]
-        if traces:
-            write_guarded(write, traces)
+        items = [item for item in batch if item is not None and not isinstance(item, threading.Event)]
+        if items:
+            write_guarded(write, items)
         for item in batch:
             if isinstance(item, threading.Event):
                 item.set()
         if None in batch:
             return
-        del batch, traces
+        del batch, items
 
 
-def take(waiting: queue.SimpleQueue[Item]) -> list[Item]:
-    """The next item and what has gathered behind it, up to a batch or the end mark."""
+def take(waiting: queue.SimpleQueue[T | threading.Event | None]) -> list[T | threading.Event | None]:
+    """The next item, and what has gathered behind it, up to a batch or the end mark."""
     batch = [waiting.get()]
     while batch[-1] is not None and len(batch) < BATCH:
         try:
@@ -127,15 +123,15 @@ def take(waiting: queue.SimpleQueue[Item]) -> list[Item]:
     return batch
 
 
-def write_guarded(write: Write, traces: Sequence[Trace]) -> None:
-    """One of the three broad guards: a broken trace sink is a log line."""
+def write_guarded(write: Callable[[Sequence[T]], object], items: Sequence[T]) -> None:
+    """One of the three broad guards: a broken sink is a log line."""
     try:
-        write(traces)
+        write(items)
     except Exception:
-        log.exception("%d traces could not be written", len(traces))
+        log.exception("%d steps could not be written", len(items))
 
 
-def close_if_alive(sink: weakref.ref[Sink]) -> None:
+def close_if_alive(sink: weakref.ref[Sink[T]]) -> None:
     """Close the sink at exit, if it is still there."""
     if (alive := sink()) is not None:
         alive.close()

@@ -11,6 +11,7 @@ from steprouter.memory.outcomes import Counters, Tally
 from steprouter.memory.recall import Missing
 from steprouter.memory.session import Decided, Session, SessionUpdate, Shape, Warm
 
+from .query import decoded
 from .schema import VERSION
 
 Pairs = Mapping[bytes, bytes]
@@ -127,8 +128,14 @@ def read_tallies(kept: Pairs) -> dict[str, Tally]:
     for model, text in kept.items():
         tally = read_tally(text)
         if tally is not None:
-            found[text_of(model) or ""] = tally
+            found[model_of(model)] = tally
     return found
+
+
+def model_of(tag: bytes) -> str:
+    """A model's name from how an index and the tallies hold it; one too long to be held stays a digest."""
+    code = tag.decode("ascii", "replace")
+    return code if (name := decoded(code)) is None else name
 
 
 def read_tally(text: bytes) -> Tally | None:

@@ -11,7 +11,9 @@ Per tenant, ids as digests (`Keys`):
     sr:{t:…}:labels:<step>             hash   a label that came before its outcome; a day
     sr:{t:…}:budget                    hash   what the tenant has spent of its budgets
     sr:{t:…}:journal:<task>            hash   what an unfinished stream has said; minutes
+    sr:{t:…}:compacting-<kind>         string lease of a compaction; a minute
     sr:{d}:health:<model>              hash   a deployment's health, for all tenants
+    sr:{d}:index-growth:<alias>        string lease of a growing index; a minute
 
 The search index covers all tenants' outcomes that were embedded alike; it is called
 `sr:outcomes:<version>:<space>`, and so is the alias under which it is asked, whichever algorithm it uses.

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from hashlib import sha1
-
-import redis
 
 from steprouter.memory.labels import Label
 from steprouter.memory.outcomes import Remembered
@@ -16,13 +13,12 @@ from steprouter.memory.session import SessionUpdate
 
 from ..connect import Connection
 from ..keys import Keys
-from .pipeline import Command, Replies, carry_out
-from .records import raw, update_arguments
+from .patient import answers
+from .pipeline import Command
+from .query import coded
+from .records import update_arguments
 from .schema import VERSION, Places, Space
 from .scripts import LABEL, OUTCOME, SESSION
-
-PATIENT_SECONDS = 1.0
-"""Writes are off the step's path, so they may wait where a recall may not."""
 
 
 def digest_of(script: str) -> str:
@@ -47,39 +43,30 @@ def write(connection: Connection, keys: Keys, space: Space, batch: Sequence[Reme
         now: Unix time in seconds.
     """
     commands = [command for one in batch for command in remembrance_commands(keys, space, one, now)]
-    return run(connection, [*LOADING, *commands]) if commands else None
+    replies = answers(connection, *LOADING, *commands) if commands else []
+    return replies if isinstance(replies, Missing) else None
 
 
 def write_labels(
-    connection: Connection, keys: Keys, tenant: str, labels: Sequence[Label], now: float
+    connection: Connection,
+    keys: Keys,
+    tenant: str,
+    labels: Sequence[Label],
+    now: float,
+    *,
+    by_digest: bool = False,
 ) -> Missing | list[int]:
-    """Label outcomes of one tenant.
+    """Label outcomes of one tenant; `by_digest` says that the labels name records, not steps.
 
     Returns:
         For each label 1 if it was taken, 0 if a better one is there, 2 if it waits for its outcome, -1 if a newer
         version wrote the outcome; or why nothing is known.
     """
     places = Places(keys=keys, tenant=tenant)
-    commands = [*LOADING, *(label_command(places, one, now) for one in labels)]
-    replies: Replies = []
-    done = connection.call(partial(carry_out, commands=commands, replies=replies), deadline_seconds=PATIENT_SECONDS)
-    if isinstance(done, Missing):
-        return done
-    refused = first_refusal(replies)
-    return refused or [int(reply) for reply in replies[len(LOADING) :]]
-
-
-def run(connection: Connection, commands: Sequence[Command]) -> Missing | None:
-    """Carry out the commands; why they were not, or None."""
-    replies: Replies = []
-    done = connection.call(partial(carry_out, commands=commands, replies=replies), deadline_seconds=PATIENT_SECONDS)
-    return done if isinstance(done, Missing) else first_refusal(replies)
-
-
-def first_refusal(replies: Iterable[object]) -> Missing | None:
-    """The first reply that is an error, in words; None if there is none."""
-    refused = next((reply for reply in replies if isinstance(reply, redis.RedisError)), None)
-    return None if refused is None else Missing(reason=f"the store refused: {refused}")
+    command = share_command if by_digest else label_command
+    commands = [*LOADING, *(command(places, one, now) for one in labels)]
+    replies = answers(connection, *commands)
+    return replies if isinstance(replies, Missing) else [int(reply) for reply in replies[len(LOADING) :]]
 
 
 def remembrance_commands(keys: Keys, space: Space, one: Remembrance, now: float) -> list[Command]:
@@ -105,6 +92,12 @@ def label_command(places: Places, label: Label, now: float) -> Command:
     return ("EVALSHA", DIGESTS[LABEL], 2, outcome, places.pending(label.step_id), repr(now), digest, *told(label))
 
 
+def share_command(places: Places, label: Label, now: float) -> Command:
+    """What labels an outcome whose digest the label names."""
+    outcome, digest = places.outcome_of(label.step_id), label.step_id
+    return ("EVALSHA", DIGESTS[LABEL], 2, outcome, places.pending(digest), repr(now), digest, *told(label))
+
+
 def told(label: Label) -> tuple[str, ...]:
     """A label as the scripts take it."""
     return str(label.rank), repr(label.at), repr(float(label.score)), repr(float(label.confidence)), str(label.source)
@@ -115,7 +108,8 @@ def outcome_command(places: Places, space: Space, outcome: Remembered, now: floa
     key, order = places.outcome(outcome.id), places.outcomes(outcome.kind)
     counters = places.counters(outcome.kind)
     node = counters if outcome.node is None else places.counters(outcome.kind, outcome.node)
-    episode = order if outcome.thread is None else places.episode(outcome.thread)
+    # An episode is judged by what was given; what a check had found out did it no harm.
+    episode = places.episode(outcome.thread) if outcome.thread is not None and outcome.given else order
     taken = (outcome.usage.output_tokens, outcome.seconds, outcome.first_token_seconds, outcome.usd)
     return (
         "EVALSHA", DIGESTS[OUTCOME], 6, key, order, counters, places.pending(outcome.id), episode, node,
@@ -132,7 +126,7 @@ def fields_of(places: Places, space: Space, outcome: Remembered) -> list[str | b
         "tenant": places.keys.tenant_tag(places.tenant),
         "kind": outcome.kind,
         "node": None if outcome.node is None else tag(places.tenant, outcome.node),
-        "model": raw(outcome.model),
+        "model": coded(outcome.model),
         "thread": None if outcome.thread is None else tag(places.tenant, outcome.thread),
         "user": None if outcome.user is None else tag(places.tenant, outcome.user),
         "at": repr(outcome.at),

@@ -1,0 +1,20 @@
+"""What a user asks of memory, in one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPolicy:
+    """What is remembered, and how.
+
+    Attributes:
+        on: Whether anything is; without memory each step is routed as if it were the first.
+        embedder: Turns a step's text into a vector: None for the table in this package, or an embedder of
+            `steprouter.embedding`, a LangChain `Embeddings`, or a redisvl vectorizer.
+    """
+
+    on: bool = True
+    embedder: Any = None

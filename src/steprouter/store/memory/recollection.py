@@ -1,0 +1,241 @@
+"""The way to memory, whichever store there is: what a step can recall, and where it leaves what it learnt.
+
+Nothing is opened, read or imported before a step needs it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from steprouter.errors import ConfigError, StoreError
+from steprouter.memory.episodes import Share, odds, spread
+from steprouter.memory.labels import Label
+from steprouter.memory.local import LocalMemory
+from steprouter.memory.recall import Missing, Recalled
+from steprouter.memory.remember import Remembrance
+from steprouter.step.step import Step
+
+from ..connect import Connection
+from ..keys import Keys
+from .schema import Space
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from .remote import RedisMemory
+
+    Vector = npt.NDArray[np.float32]
+
+log = logging.getLogger("steprouter.store")
+
+
+class Embeds(Protocol):
+    """The part of an embedder that is used."""
+
+    @property
+    def identity(self) -> str:
+        """Model, version and dimension."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in a vector."""
+        ...
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a call may take longer than a step should wait for without notice."""
+        ...
+
+    def embed(self, text: str) -> Vector:
+        """The vector of one text, unit length."""
+        ...
+
+
+class Recollection:
+    """What one process can recall and where it leaves what it learnt; never raises in a step.
+
+    Args:
+        connection: The store.
+        keys: Gives what names the keys; called when first needed, as it may read a file.
+        embedder: Turns a step's text into a vector.
+        models: Names of the router's models.
+    """
+
+    def __init__(
+        self, connection: Connection, keys: Callable[[], Keys], embedder: Embeds, *, models: Sequence[str] = ()
+    ) -> None:
+        self.connection = connection
+        self.find_keys = keys
+        self.embedder = embedder
+        self.models = tuple(models)
+        self.space = Space(identity=embedder.identity, dimension=embedder.dimension)
+        self.local = LocalMemory()
+        self.lock = threading.Lock()
+        self.remote: RedisMemory | None = None
+        self.refused: Missing | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this process's memory is all there is: by choice, for want of a server, or of a secret."""
+        facts = self.connection.facts
+        in_memory = self.connection.target.kind == "memory" or (facts is not None and facts.place == "memory")
+        return in_memory or self.keys is None
+
+    @cached_property
+    def keys(self) -> Keys | None:
+        """What names the keys; None where the deployment's secret can be neither read nor made."""
+        try:
+            return self.find_keys()
+        except ConfigError as error:
+            log.warning("memory is this process's only: %s", error)
+            self.refused = Missing(reason=str(error))
+            return None
+
+    @cached_property
+    def prompt_key(self) -> bytes:
+        """Keys the digests of prompts; without a shared secret one of this process will do, as only it reads them."""
+        if self.connection.target.kind == "memory" or self.keys is None:
+            return secrets.token_bytes(32)
+        return self.keys.digest("prompts").encode()
+
+    def redis(self) -> RedisMemory:
+        """Memory in Redis."""
+        with self.lock:
+            if self.remote is None:
+                from .remote import RedisMemory
+
+                assert self.keys is not None
+                self.remote = RedisMemory(self.connection, self.keys, self.space, models=self.models)
+            return self.remote
+
+    def recall(self, step: Step, vector: Vector | Missing) -> Recalled:
+        """What is known when a step begins; one round trip."""
+        found = {} if self.is_local else self.redis().recall(step, bytes_of(vector))
+        return self.recalled(step, vector, found)
+
+    async def arecall(self, step: Step, vector: Vector | Missing) -> Recalled:
+        """As `recall`, without blocking the event loop."""
+        found = {} if self.is_local else await self.redis().arecall(step, bytes_of(vector))
+        return self.recalled(step, vector, found)
+
+    def recalled(self, step: Step, vector: Vector | Missing, found: dict[str, Any]) -> Recalled:
+        """What the store gave, with what this process has of itself."""
+        if self.is_local:  # asked again: the first call may have found out
+            found = {"session": self.local.session(step), "counters": self.local.counters(step)}
+            if (missing := self.connection.degraded) is not None or self.refused is not None:
+                found["store"] = self.refused or Missing(reason=missing or "")
+        found["neighbours"] = self.neighbours(step, vector)
+        return Recalled(sections=found)
+
+    def neighbours(self, step: Step, vector: Vector | Missing) -> Any:
+        """The nearest outcomes of each model, or why there are none."""
+        if isinstance(vector, Missing):
+            return vector
+        from steprouter.memory.neighbours import nearest
+
+        tenant, kind = step.place.tenant, str(step.kind)
+        if self.is_local:
+            here: Any = self.local.neighbourhood(tenant, kind, self.space.dimension)
+        else:
+            here = self.redis().snapshots.get(tenant, kind)
+        return here if isinstance(here, Missing) else nearest(here, vector)
+
+    def remember(self, one: Remembrance, now: float) -> None:
+        """Know at once what an ended step left; takes no time. `write` keeps it."""
+        if self.is_local:
+            self.local.remember(one, now)
+        else:
+            self.redis().remember(one)
+
+    def write(self, batch: Sequence[Remembrance], now: float) -> None:
+        """Keep what ended steps left; off the path. What cannot be kept now is tried again with the next batch."""
+        if self.is_local:
+            return
+        missing = self.redis().write(batch, now)
+        if missing is not None:
+            log.warning("%d steps wait to be remembered: %s", len(self.redis().waiting), missing.reason)
+
+    def label(self, tenant: str, label: Label, now: float) -> int:
+        """Label a step: 1 if the label was taken, 0 if a better one is there, 2 if it waits for its outcome.
+
+        Raises:
+            StoreError: The store is away, or a newer version wrote the outcome.
+        """
+        if self.is_local:
+            return self.local.label(tenant, label, now)
+        done = self.redis().label(tenant, [label], now)
+        if isinstance(done, Missing):
+            raise StoreError(f"the label could not be kept: {done.reason}")
+        if done[0] == -1:
+            raise StoreError("the outcome was written by a newer steprouter, which alone may label it; upgrade")
+        return done[0]
+
+    def knows(self, tenant: str, step_id: str) -> bool:
+        """Whether what became of a step is remembered.
+
+        Raises:
+            StoreError: The store is away.
+        """
+        if self.is_local:
+            return any(step_id in shelf.kept for shelf in self.local.of_tenant(tenant))
+        known = self.redis().knows(tenant, step_id)
+        if isinstance(known, Missing):
+            raise StoreError(f"memory cannot be read: {known.reason}")
+        return known
+
+    def judge(self, tenant: str, thread: str, score: float, now: float) -> int:
+        """Spread a verdict on a thread over those of its steps that have none of their own; how many it has labelled.
+
+        Raises:
+            ConfigError: Nothing is remembered of the thread, or it ended more than a day ago.
+            StoreError: The store is away.
+        """
+        shares = self.shares(tenant, thread, now)
+        if not shares:
+            raise ConfigError(
+                f"thread must have steps that ended within a day and are remembered, got {thread!r}; "
+                "`steprouter show` lists the threads"
+            )
+        labels = spread(score, shares, at=now)
+        if self.is_local:
+            return sum(self.local.label(tenant, label, now) == 1 for label in labels)
+        done = self.redis().label(tenant, labels, now, by_digest=True) if labels else []
+        if isinstance(done, Missing):
+            raise StoreError(f"the verdict could not be kept: {done.reason}")
+        return done.count(1)
+
+    def shares(self, tenant: str, thread: str, now: float) -> list[Share]:
+        """The answers a thread was given, as a verdict on it sees them.
+
+        Raises:
+            StoreError: The store is away.
+        """
+        if not self.is_local:
+            found = self.redis().episode(tenant, thread, now)
+            if isinstance(found, Missing):
+                raise StoreError(f"memory cannot be read: {found.reason}")
+            return found
+        return [
+            Share(step_id=outcome.id, success=odds(counters.kind.get(outcome.model), now), label=outcome.label)
+            for outcome, counters in self.local.episode(tenant, thread)
+            if outcome.given
+        ]
+
+    def close(self) -> None:
+        """End what runs in the background; the next use begins anew."""
+        with self.lock:
+            remote, self.remote = self.remote, None
+        if remote is not None:
+            remote.close()
+
+
+def bytes_of(vector: Vector | Missing) -> bytes | None:
+    """A vector as Redis takes it: float32, little endian."""
+    return None if isinstance(vector, Missing) else vector.astype("<f4", copy=False).tobytes()
