@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -17,6 +18,11 @@ T = TypeVar("T")
 
 BATCH = 64
 """Steps written together: enough to share a round trip, few enough to be seen at once."""
+
+
+GATHER_SECONDS = 0.01
+"""What the first item of a batch waits for others. Writing one takes a millisecond of Python beside the next step,
+writing ten together hardly more; and whoever reads calls `flush` first."""
 
 
 class Sink(Generic[T]):
@@ -113,11 +119,13 @@ def run(waiting: queue.SimpleQueue[T | threading.Event | None], write: Callable[
 
 
 def take(waiting: queue.SimpleQueue[T | threading.Event | None]) -> list[T | threading.Event | None]:
-    """The next item, and what has gathered behind it, up to a batch or the end mark."""
+    """The next item, and what comes soon after it, up to a batch or a mark."""
     batch = [waiting.get()]
-    while batch[-1] is not None and len(batch) < BATCH:
+    until = time.monotonic() + GATHER_SECONDS
+    # Who waits for what is written, or for the end, waits no longer than for the writing.
+    while batch[-1] is not None and not isinstance(batch[-1], threading.Event) and len(batch) < BATCH:
         try:
-            batch.append(waiting.get_nowait())
+            batch.append(waiting.get(timeout=max(0.0, until - time.monotonic())))
         except queue.Empty:
             break
     return batch

@@ -1,0 +1,57 @@
+"""Checks what a user hands to a router, before anything is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+
+from .errors import ConfigError
+from .memory.policy import MemoryPolicy
+from .models.card import ModelCard
+from .models.identify import identity
+from .routing.policy import Policy
+
+
+def card_of(model: ModelCard | BaseChatModel | str) -> ModelCard:
+    """A card for whatever names a model.
+
+    Raises:
+        ConfigError: It is none of the three.
+    """
+    if isinstance(model, ModelCard):
+        return model
+    if isinstance(model, str):
+        return ModelCard(name=model.rpartition(":")[2], model=model)
+    if isinstance(model, BaseChatModel):
+        name = identity(ModelCard(name="?", model=model))[1]
+        return ModelCard(name=name or type(model).__name__, model=model)
+    raise ConfigError(f"models must be ModelCards, LangChain chat models or model strings, got {type(model).__name__}")
+
+
+def refuse_unknown_fields(given: Mapping[str, Any], model: type[BaseChatModel]) -> None:
+    """Raise for arguments that no field takes: a setting that is silently ignored is worse than an error."""
+    unknown = sorted(set(given) - set(model.model_fields) - {"clock"})
+    if unknown:
+        raise ConfigError(
+            f"StepRouter takes no {unknown[0]!r}; set it on the models it holds, or for a call with "
+            f".bind({unknown[0]}=…)"
+        )
+
+
+def refuse_wrong_kinds(models: object, policy: object, memory_policy: object) -> None:
+    """Raise for one model where a list belongs, and for policies that are none."""
+    if isinstance(models, str | ModelCard | BaseChatModel):
+        raise ConfigError(f"models must be a list, got one {type(models).__name__}; put it in [ ]")
+    if policy is not None and not isinstance(policy, Policy):
+        raise ConfigError(f"policy must be a Policy, got {type(policy).__name__}")
+    if memory_policy is not None and not isinstance(memory_policy, MemoryPolicy):
+        raise ConfigError(f"memory_policy must be a MemoryPolicy, got {type(memory_policy).__name__}")
+
+
+def refuse_reserved(**reserved: object) -> None:
+    """Raise for arguments whose work is not there yet."""
+    for name, value in reserved.items():
+        if value is not None:
+            raise ConfigError(f"{name} must be None in this version, got {type(value).__name__}")
