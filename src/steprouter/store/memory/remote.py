@@ -11,6 +11,7 @@ from typing import Any
 from steprouter.memory.episodes import Share, odds
 from steprouter.memory.labels import Label, Source
 from steprouter.memory.local import row_of, trim
+from steprouter.memory.neighbours import Row
 from steprouter.memory.outcomes import Counters
 from steprouter.memory.recall import Missing
 from steprouter.memory.remember import Remembrance
@@ -19,12 +20,15 @@ from steprouter.step.step import Step
 
 from ..connect import Connection
 from ..keys import Keys
+from .index import Indexes
 from .patient import answers
 from .pipeline import Replies, acarry_out, carry_out
+from .query import names_no_index
 from .records import model_of, pairs, read_tallies
 from .schema import Places, Space
 from .sections import REMEMBERED, Query, Section, Trip, plan, read
 from .snapshots import Snapshots
+from .upkeep import Upkeep
 from .write import write, write_labels
 
 SESSIONS = 4096
@@ -66,6 +70,8 @@ class RedisMemory:
         self.models = tuple(models)
         self.sections = tuple(sections)
         self.snapshots = Snapshots(connection, keys, space)
+        self.indexes = Indexes(connection)
+        self.upkeep = Upkeep(connection, keys, space, self.indexes)
         self.lock = Lock()
         self.known: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self.counted: OrderedDict[tuple[str, str, str | None], Counters] = OrderedDict()
@@ -99,6 +105,8 @@ class RedisMemory:
     ) -> dict[str, Any]:
         """The sections, from what came and what this process knows itself."""
         step, found = trip.query.step, read(trip, replies, missing)
+        for alias in lost_indexes(trip, replies):
+            self.indexes.lost(alias)
         if missing is not None:
             # Said once for all that did not come.
             found = {name: one for name, one in found.items() if one is not missing}
@@ -163,12 +171,16 @@ class RedisMemory:
                         self.unseen[place] = left
                     else:
                         self.unseen.pop(place, None)
+        rows: dict[tuple[str, str], list[Row]] = {}
         for one in batch:
             places = Places(keys=self.keys, tenant=one.tenant)
             for outcome in one.outcomes:
+                known = rows.setdefault((one.tenant, outcome.kind), [])
                 if outcome.vector is not None:
-                    row = row_of(outcome, now, name=places.outcome(outcome.id).rpartition(":")[2])
-                    self.snapshots.add(one.tenant, outcome.kind, row)
+                    known.append(row_of(outcome, now, name=places.outcome(outcome.id).rpartition(":")[2]))
+        for (tenant, kind), new in rows.items():
+            self.snapshots.add(tenant, kind, *new)
+        self.upkeep.run([(one.tenant, outcome.kind) for one in batch for outcome in one.outcomes], now)
 
     def label(
         self, tenant: str, labels: Sequence[Label], now: float, *, by_digest: bool = False
@@ -203,6 +215,12 @@ class RedisMemory:
     def close(self) -> None:
         """End the reading in the background."""
         self.snapshots.close()
+
+
+def lost_indexes(trip: Trip, replies: Replies) -> list[str]:
+    """Aliases of the indexes that the server says it does not have: it was flushed, or came back empty."""
+    answered = zip(trip.commands, replies, strict=False)
+    return [str(command[1]) for command, reply in answered if isinstance(reply, Exception) and names_no_index(reply)]
 
 
 def share(digest: str, row: Sequence[bytes | None], tallies: dict[str, Any], now: float) -> Share:
