@@ -31,6 +31,7 @@ check: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/memory.py
 
 test-local-models: .venv/ready-local
 	$(BIN)/python scripts/local_models get small large

@@ -36,6 +36,10 @@ LAST_LOOK_SECONDS = 0.001
 """What a read gets after its deadline: an answer that has arrived is taken even if this thread was late."""
 
 
+SLACK = 1.05
+"""How much longer than what is left of its call an operation may take, so that 50 ms stay below 55."""
+
+
 class CallDeadline(threading.local):
     """When the current call of this thread must be over."""
 
@@ -74,28 +78,41 @@ class TimedSocket:
     cost several of them.
     """
 
-    __slots__ = ("deadline", "inner")
+    __slots__ = ("deadline", "inner", "limit")
 
     def __init__(self, inner: socket.socket, deadline: CallDeadline) -> None:
         self.inner = inner
         self.deadline = deadline
+        self.limit = 0.0
+
+    def arm(self) -> None:
+        """Limits the next operation to what is left, or a little more: each setting is a call of the system."""
+        left = self.deadline.left()
+        if not left <= self.limit <= SLACK * left:
+            self.inner.settimeout(left)
+            self.limit = left
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
+    def settimeout(self, seconds: float | None) -> None:
+        """As of a socket; what the client sets for itself is set anew before the next operation."""
+        self.limit = 0.0
+        self.inner.settimeout(seconds)
+
     def recv_into(self, buffer: bytearray) -> int:
         """As of a socket."""
-        self.inner.settimeout(self.deadline.left())
+        self.arm()
         return self.inner.recv_into(buffer)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """As of a socket."""
-        self.inner.settimeout(self.deadline.left())
+        self.arm()
         return self.inner.recv(size, flags)
 
     def sendall(self, data: bytes) -> None:
         """As of a socket."""
-        self.inner.settimeout(self.deadline.left())
+        self.arm()
         self.inner.sendall(data)
 
 

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -119,42 +120,72 @@ def knn(
         raise ValueError(f"a search needs the tenant in where, got {sorted(where)}")
     if k < 1 or len(vector) != 4 * spec.dimension:
         raise ValueError(f"k must be at least 1 and the vector {4 * spec.dimension} bytes, got {k} and {len(vector)}")
-    clauses = [*tag_clauses(spec, where), *number_clauses(spec, at_least or {})]
+    bounds = at_least or {}
+    wanted = tuple((name, one if isinstance(one, str) else tuple(one)) for name, one in where.items())
+    query = sentence(spec, wanted, tuple(bounds), int(k), ef_runtime)
+    numbers = [part for name, bound in bounds.items() for part in (name, finite(name, bound))]
+    return (
+        "FT.SEARCH", spec.alias, query,
+        "PARAMS", 2 + len(numbers), "vector", vector, *numbers,
+        "SORTBY", DISTANCE, "ASC",
+        "RETURN", 1 + len(fields), DISTANCE, *map(checked, fields),
+        "LIMIT", 0, int(k),  # without it the server gives ten
+        "DIALECT", 2,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def sentence(
+    spec: IndexSpec,
+    where: tuple[tuple[str, str | tuple[str, ...]], ...],
+    bounded: tuple[str, ...],
+    k: int,
+    ef_runtime: int | None,
+) -> str:
+    """The query in the server's words; what changes with each step, vector and bounds, stands in its parameters.
+
+    Raises:
+        ValueError: A field is not one of the index's, or no value is given for it.
+    """
+    clauses = [*tag_clauses(spec, where), *number_clauses(spec, bounded)]
     effort = "" if ef_runtime is None else f" EF_RUNTIME {int(ef_runtime)}"
-    query = f"({' '.join(clauses)})=>[KNN {int(k)} @{spec.vector} $vector{effort} AS {DISTANCE}]"
-    brought = [DISTANCE, *(checked(name) for name in fields)]
-    command: list[str | bytes | int] = ["FT.SEARCH", spec.alias, query]
-    command += ["PARAMS", 2, "vector", vector]
-    command += ["SORTBY", DISTANCE, "ASC"]
-    command += ["RETURN", len(brought), *brought]
-    command += ["LIMIT", 0, int(k)]  # without it the server gives ten
-    command += ["DIALECT", 2]
-    return tuple(command)
+    return f"({' '.join(clauses)})=>[KNN {k} @{spec.vector} $vector{effort} AS {DISTANCE}]"
 
 
-def tag_clauses(spec: IndexSpec, where: Mapping[str, str | Sequence[str]]) -> Iterator[str]:
+def tag_clauses(spec: IndexSpec, where: Sequence[tuple[str, str | tuple[str, ...]]]) -> Iterator[str]:
     """What the TAG fields must hold.
 
     Raises:
         ValueError: A field is not one of the index's, or no value is given for it.
     """
-    for name, wanted in where.items():
+    for name, wanted in where:
         values = [wanted] if isinstance(wanted, str) else list(wanted)
         if name not in spec.tags or not values:
             raise ValueError(f"where takes {', '.join(spec.tags)} with a value each, got {name!r}: {wanted!r}")
         yield f"@{name}:{{{'|'.join(escaped(coded(value)) for value in values)}}}"
 
 
-def number_clauses(spec: IndexSpec, at_least: Mapping[str, float]) -> Iterator[str]:
-    """How large the NUMERIC fields must be.
+def number_clauses(spec: IndexSpec, bounded: Sequence[str]) -> Iterator[str]:
+    """How large the NUMERIC fields must be, as parameters of their names.
 
     Raises:
-        ValueError: A field is not one of the index's, or its bound is not a number.
+        ValueError: A field is not one of the index's.
     """
-    for name, bound in at_least.items():
-        if name not in spec.numbers or not math.isfinite(bound):
-            raise ValueError(f"at_least takes {', '.join(spec.numbers)} with a finite number, got {name!r}: {bound!r}")
-        yield f"@{name}:[{float(bound)!r} +inf]"
+    for name in bounded:
+        if name not in spec.numbers:
+            raise ValueError(f"at_least takes {', '.join(spec.numbers)} with a finite number, got {name!r}")
+        yield f"@{name}:[${name} +inf]"
+
+
+def finite(name: str, bound: float) -> str:
+    """A bound as the server reads it.
+
+    Raises:
+        ValueError: It is not a number.
+    """
+    if not math.isfinite(bound):
+        raise ValueError(f"at_least takes a finite number for {name!r}, got {bound!r}")
+    return repr(float(bound))
 
 
 def escaped(tag: str) -> str:
@@ -162,6 +193,7 @@ def escaped(tag: str) -> str:
     return re.sub(r"([^A-Za-z0-9])", r"\\\1", tag)
 
 
+@lru_cache(maxsize=256)
 def checked(name: str) -> str:
     """The name of a field, if it is one.
 
@@ -194,7 +226,7 @@ def hits(pairs: Sequence[tuple[Any, Any]]) -> tuple[Hit, ...]:
     """The records among keys and fields that are still there and have a distance."""
     found = []
     for key, fields in pairs:
-        given = dict(named(fields or {}))
+        given = named(fields or {})
         distance = float(given.pop(DISTANCE, "nan"))
         if math.isfinite(distance):
             # The server computes in single precision: an equal vector may come out a little below 0.
@@ -204,8 +236,14 @@ def hits(pairs: Sequence[tuple[Any, Any]]) -> tuple[Hit, ...]:
 
 def named(fields: Any) -> dict[str, Any]:
     """Names and values, which RESP3 gives as a map and RESP2 as a flat list."""
-    pairs = fields.items() if isinstance(fields, Mapping) else zip(fields[::2], fields[1::2], strict=True)
-    return {text(name): value for name, value in pairs}
+    pairs = fields.items() if isinstance(fields, dict) else zip(fields[::2], fields[1::2], strict=True)
+    return {word(name): value for name, value in pairs}
+
+
+@lru_cache(maxsize=256)
+def word(said: bytes | str) -> str:
+    """The name of a field, of which there are few."""
+    return text(said)
 
 
 def text(said: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
+from functools import lru_cache
 from typing import Any
 
 from steprouter.memory.outcomes import Counters, Tally
@@ -19,12 +20,16 @@ Pairs = Mapping[bytes, bytes]
 WARM_FIELD = b"warm:"
 """Before a model's name: the field of the prefix it has cached."""
 
+READ = 4096
+"""Values remembered by the text they were read from: of a session's sixteen steps fifteen were read before, and of a
+kind's tallies all but one. Reading all of them anew would take as long as half the round trip."""
+
 DECIDED_FIELDS = tuple(field.name for field in fields(Decided))
 
 
 def pairs(reply: Any) -> Pairs:
     """A hash as a mapping: RESP3 brings one, RESP2 a flat list."""
-    if isinstance(reply, Mapping):
+    if isinstance(reply, dict):
         return reply
     flat = list(reply)
     return dict(zip(flat[::2], flat[1::2], strict=True))
@@ -42,6 +47,7 @@ def decided_text(decided: Decided) -> str:
     return json.dumps({name: value for name, value in asdict(decided).items() if value not in (None, (), [])})
 
 
+@lru_cache(maxsize=READ)
 def read_decided(text: bytes) -> Decided | None:
     """A step of a session; None if it is broken. Fields of a newer writer are left out."""
     try:
@@ -57,6 +63,7 @@ def warm_text(warm: Warm) -> str:
     return f"{warm.digest} {warm.messages} {warm.tokens} {warm.until!r}"
 
 
+@lru_cache(maxsize=READ)
 def read_warm(text: bytes) -> Warm:
     """A cached prefix.
 
@@ -132,12 +139,14 @@ def read_tallies(kept: Pairs) -> dict[str, Tally]:
     return found
 
 
+@lru_cache(maxsize=READ)
 def model_of(tag: bytes) -> str:
     """A model's name from how an index and the tallies hold it; one too long to be held stays a digest."""
     code = tag.decode("ascii", "replace")
     return code if (name := decoded(code)) is None else name
 
 
+@lru_cache(maxsize=READ)
 def read_tally(text: bytes) -> Tally | None:
     """A tally from its numbers, the version first; None if it is newer or broken."""
     version, *numbers = text.split(b" ")
