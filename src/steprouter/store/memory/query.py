@@ -212,14 +212,24 @@ def parse(reply: Any) -> Found:
         ValueError: It is no such answer.
     """
     if isinstance(reply, Mapping):
-        said = {text(name): value for name, value in reply.items()}
-        pairs = [(one["id"], one.get("extra_attributes")) for one in map(named, said["results"])]
+        said = named(reply)
+        pairs = [tuple(one.values())[:2] if tuple(one) == AS_SENT else as_named(one) for one in said["results"]]
         warnings = [text(one) for one in said.get("warning") or ()]
         return Found(total=int(said["total_results"]), hits=hits(pairs), warning="; ".join(warnings) or None)
     if isinstance(reply, Sequence) and len(reply) % 2 == 1 and isinstance(reply[0], int):
         pairs = list(zip(reply[1::2], reply[2::2], strict=True))
         return Found(total=reply[0], hits=hits(pairs))
     raise ValueError(f"a search must answer with a map or a list of an odd length, got {type(reply).__name__}")
+
+
+AS_SENT = (b"id", b"extra_attributes", b"values")
+"""What a hit consists of, in the order in which servers with RESP3 send it."""
+
+
+def as_named(hit: Mapping[Any, Any]) -> tuple[Any, Any]:
+    """Key and fields of a hit, in whatever order and whether or not the client has decoded it."""
+    said = named(hit)
+    return said["id"], said.get("extra_attributes")
 
 
 def hits(pairs: Sequence[tuple[Any, Any]]) -> tuple[Hit, ...]:

@@ -234,7 +234,7 @@ def read(trip: Trip, replies: Sequence[Any], missing: Missing | None) -> dict[st
 
 def value(section: Section, query: Query, replies: Sequence[Any]) -> Any:
     """The value of one section, or why there is none."""
-    refused = next((reply for reply in replies if isinstance(reply, redis.RedisError)), None)
-    if refused is not None:
-        return Missing(reason=f"the store refused: {refused}")
+    for reply in replies:
+        if isinstance(reply, redis.RedisError):
+            return Missing(reason=f"the store refused: {reply}")
     return section.parse(query, replies)
