@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
-from redisvl.utils.vectorize import CustomVectorizer
+from redisvl.utils.vectorize import CustomVectorizer  # type: ignore[import-untyped]  # it has no types
 
 from steprouter.embedding import Embedder, LangChainEmbedder, VectorizerEmbedder
 from steprouter.errors import ConfigError
@@ -41,7 +41,8 @@ ADAPTED = [LangChainEmbedder(Lengths(), model="lengths", dimension=2), Vectorize
 
 @pytest.fixture(params=ADAPTED, ids=["langchain", "redisvl"])
 def embedder(request: pytest.FixtureRequest) -> Embedder:
-    return request.param
+    adapted: Embedder = request.param
+    return adapted
 
 
 def test_a_foreign_vector_leaves_at_unit_length(embedder):

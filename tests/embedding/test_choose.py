@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
-from redisvl.utils.vectorize.base import BaseVectorizer
+from redisvl.utils.vectorize.base import BaseVectorizer  # type: ignore[import-untyped]  # it has no types
 
 from steprouter.embedding import LangChainEmbedder, StaticEmbedder, VectorizerEmbedder, embedder_of
 from steprouter.errors import ConfigError
@@ -30,7 +30,7 @@ class Hosted(Embeddings):
         raise AssertionError("choosing must not call the model")
 
 
-class Threes(BaseVectorizer):
+class Threes(BaseVectorizer):  # type: ignore[misc]  # nor has the class then
     """A redisvl vectorizer of our own."""
 
     def _embed(self, content: str, **_: object) -> list[float]:

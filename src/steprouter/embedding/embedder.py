@@ -18,7 +18,7 @@ class Embedder(Protocol):
         - `embed_many` gives one row a text, in their order, and no row for no texts.
         - Two embedders with one `identity` give vectors that may be compared; it names the model, its version
           and the dimension, so an index that notes it knows when it has to be built anew.
-        - `blocks` tells truly whether a call may take longer than a millisecond.
+        - `blocks` tells truly whether a call may wait for something or compute for long.
         - Making an embedder reads nothing and connects to nothing; the first `embed` may.
     """
 
@@ -34,7 +34,7 @@ class Embedder(Protocol):
 
     @property
     def blocks(self) -> bool:
-        """True if a call may take longer than a millisecond, so that an event loop must run it in a thread."""
+        """True if a call may take longer than a few milliseconds, so that an event loop must run it in a thread."""
         ...
 
     def embed(self, text: str) -> npt.NDArray[np.float32]:

@@ -3,6 +3,9 @@
 Three files beside this module, made by `scripts/distil_embedding.py` and read with numpy only. A piece's row is
 its place in the vocabulary; [UNK] is row 0 and the rest are BERT's ids from 999 on less 998, as the ids below are
 markers and blanks that no text gives.
+
+The vectors are distilled from all-MiniLM-L6-v2 (Apache-2.0); the wordpieces are those of BERT's uncased vocabulary
+(Google, Apache-2.0). The texts they were fitted to, with licences, are listed in `docs/embedding.md`.
 """
 
 from __future__ import annotations

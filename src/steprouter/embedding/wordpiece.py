@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 UNKNOWN = "[UNK]"
@@ -22,6 +22,9 @@ WORDS_KEPT = 16_384
 
 CHARACTERS_KEPT = 8_192
 """Characters whose treatment is remembered: those of any script; looking it up each time takes ten times as long."""
+
+LONGEST_KEPT = 32
+"""Characters of a run whose words are remembered, so that hostile texts fill a few megabytes at most."""
 
 RUNS = re.compile(r"[^ \t\n\r]+")
 
@@ -95,7 +98,14 @@ def words(text: str) -> list[str]:
     if text.isascii():
         return ascii_words(text)
     # Run by run, as one curly quote should not send a whole text the slow way.
-    return [word for run in RUNS.findall(text) for word in (ascii_words if run.isascii() else general_words)(run)]
+    return [word for run in RUNS.findall(text) for word in run_words(run)]
+
+
+def run_words(run: str) -> Sequence[str]:
+    """The words of a run of characters without blanks, by the quickest way there is."""
+    if run.isascii():
+        return ascii_words(run)
+    return general_words(run) if len(run) <= LONGEST_KEPT else general_words.__wrapped__(run)
 
 
 def ascii_words(text: str) -> list[str]:
@@ -103,11 +113,12 @@ def ascii_words(text: str) -> list[str]:
     return ASCII_WORDS.findall(text.translate(ASCII_UNSEEN).lower())
 
 
-def general_words(text: str) -> list[str]:
+@lru_cache(WORDS_KEPT)
+def general_words(run: str) -> tuple[str, ...]:
     """Clean, Chinese characters set apart, accents off, lower case, cut: all as and in the order of BERT's rules."""
-    clean = unicodedata.normalize("NFD", "".join(map(cleaned, text)))
+    clean = unicodedata.normalize("NFD", "".join(map(cleaned, run)))
     # One by one: `lower` of a whole word would give a Greek sigma at its end another form.
-    return [word for run in "".join(map(bare, clean)).split() for word in apart(run)]
+    return tuple(word for part in "".join(map(bare, clean)).split() for word in apart(part))
 
 
 @lru_cache(CHARACTERS_KEPT)
