@@ -208,6 +208,13 @@ class StepRouter(BaseChatModel):
         elif thread is not None:
             self.engine.judge(thread, score, tenant=tenant)
 
+    def redis_url(self) -> str | None:
+        """Where this router's Redis is, so that a checkpointer or store of LangGraph can be kept on the same server.
+
+        Opens the store. Holds the password if there is one, so do not log it; None where everything is in memory.
+        """
+        return self.engine.connection.url()
+
     def close(self) -> None:
         """Write waiting traces and give connections back. A router that is used again opens them anew."""
         self.engine.close()

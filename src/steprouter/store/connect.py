@@ -66,6 +66,14 @@ class Connection:
         missing = link.wait_until_open(wait_seconds)
         return link.facts or missing or Missing(reason="store degraded: nothing is known of it")
 
+    def url(self, *, wait_seconds: float = 30.0) -> str | None:
+        """Where the server is, for another client beside this one; may hold a password. `None` if there is none."""
+        facts = self.open(wait_seconds=wait_seconds)
+        if isinstance(facts, Missing) or facts.place == "memory":
+            return None
+        server = self.link().server
+        return self.target.url if server is None else server.url
+
     @property
     def facts(self) -> StoreFacts | None:
         """What the store turned out to be; `None` before it was reached."""
