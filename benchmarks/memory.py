@@ -110,10 +110,10 @@ def filled() -> Iterator[Bench]:
 
 
 def fill_outcomes(memory: RedisMemory, vectors: Floats) -> None:
-    """Outcomes of two kinds, five models and a hundred threads, and a session with sixteen steps."""
+    """Outcomes of five models and a hundred threads, 8 000 of the step's kind, and a session with sixteen steps."""
     batch = []
     for number in range(OUTCOMES):
-        kind = STEP.kind if number % 2 else StepKind.TOOL_CALL
+        kind = STEP.kind if number // 5 % 5 else StepKind.TOOL_CALL
         at, name = NOW - OUTCOMES + number, f"step-{number}"
         outcome = Remembered(
             id=name,
@@ -134,7 +134,8 @@ def fill_outcomes(memory: RedisMemory, vectors: Floats) -> None:
         decided = Decided(step_id=f"s{number}", at=NOW - 100 + number, kind="chat", model="small", calls=("ab" * 12,))
         warm = Warm(digest="cd" * 12, messages=9, tokens=4000, until=NOW + 200)
         batch.append(Remembrance(tenant="acme", thread="t", session=SessionUpdate(decided=decided, warm=warm)))
-    assert memory.write(batch, NOW) is None
+    for first in range(0, len(batch), 500):
+        assert memory.write(batch[first : first + 500], NOW) is None
 
 
 def fill_live(connection: Connection) -> None:
@@ -320,7 +321,7 @@ def main() -> None:
     print(f"Memory, in microseconds; {ENTRIES} cached answers, {OUTCOMES} outcomes, 256 dimensions; load {load:.1f}\n")
     print("Recall: cache candidates, session, tallies, health of 5 models, budget, journal")
     print("\n".join(table(recall, AGAINST)))
-    print("\nThe nearest outcomes, of 4 096 in the snapshot and 10 000 in the index")
+    print("\nThe nearest outcomes, of 4 096 in the snapshot, of 8 000 of the kind and 10 000 in all in the index")
     print("\n".join(table(neighbours, AGAINST)))
     if given.json:
         figures = {name: asdict(spread) for name, spread in {**recall, **neighbours}.items()}
