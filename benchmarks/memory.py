@@ -49,6 +49,8 @@ SPACE = Space(identity="benchmark/256", dimension=256)
 MODELS = ("nano", "small", "medium", "large", "local")
 ENTRIES = OUTCOMES = 10_000
 SCOPES = 20
+DEADLINE = 0.5
+"""Seconds; ten times the default, so that a pause of this machine is measured and not cut off."""
 NOW = 1_800_000_000.0
 ANSWER = "An answer of some length, as an agent gives it. " * 8
 STEP = Step(
@@ -90,7 +92,7 @@ def filled() -> Iterator[Bench]:
     """A server with everything in it."""
     with tempfile.TemporaryDirectory(prefix="sr-bench-") as folder:
         server = acquire(Path(folder), grace_seconds=0.0)
-        connection = connect(server.url, deadline_seconds=0.5, environment={})
+        connection = connect(server.url, deadline_seconds=DEADLINE, environment={})
         memory = RedisMemory(connection, KEYS, SPACE, models=MODELS)
         answers = CacheSection(cache_index(SPACE), memory.indexes, fields=("answer", "usage"))
         memory.sections = (answers, *REMEMBERED, *LIVE)
@@ -164,8 +166,9 @@ def fill_cache(connection: Connection, vectors: Floats) -> None:
 def recall_lines(bench: Bench, runner: asyncio.Runner, rounds: int) -> dict[str, Spread]:
     """One recall of everything, and the same commands by a redis-py pipeline; redisvl's two reads."""
     memory, trip = bench.memory, plan(bench.query, bench.memory.sections)
-    client = redis.Redis.from_url(bench.url, protocol=3)
-    aclient = redis.asyncio.Redis.from_url(bench.url, protocol=3)
+    # With a time-out, as anybody has it who does not want a step to hang: ours has one too.
+    client = redis.Redis.from_url(bench.url, protocol=3, socket_timeout=DEADLINE)
+    aclient = redis.asyncio.Redis.from_url(bench.url, protocol=3, socket_timeout=DEADLINE)
 
     def ours() -> Any:
         planned, replies = plan(bench.query, memory.sections), Replies()

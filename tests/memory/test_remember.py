@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from steprouter.answering.answer import Answer, ToolCall
@@ -50,8 +52,7 @@ def left_by(step: Step, *attempts: Attempt, session: Session | None = None) -> R
 def before(step: Step, *, task: str | None = "earlier", until: float = NOW - 1) -> Session:
     """A session whose last step was this one, ended before now."""
     decided = left_by(step, said()).session.decided
-    about = {"step_id": "earlier", "at": NOW - 2, "until": until, "kind": "chat", "model": "small", "node": "agent"}
-    return Session(recent=(Decided(**about, task=task, asked=decided.asked, before=decided.before),))
+    return Session(recent=(replace(decided, step_id="earlier", at=NOW - 2, until=until, task=task),))
 
 
 def test_an_answer_leaves_an_outcome_under_its_steps_name():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..answering.attempt import Attempt
 from ..models.card import Price
 from ..models.cost import cost_usd
+from ..models.tokens import estimate_tokens
 from ..step.digests import call_digest
 from ..step.read import signature
 from ..step.step import Step
+from .drafts import Draft, Material
 from .labels import Label, Source, label
+from .lessons import Example
 from .outcomes import Remembered
 from .recall import Recalled
 from .session import Decided, Session, SessionUpdate, Warm
@@ -31,6 +34,8 @@ class Remembrance:
         session: What it adds to its session; None outside a thread.
         outcomes: What became of its finished attempts, the given answer's first.
         labels: Verdicts on earlier steps that it brought to light.
+        draft: What may become a lesson, as it was said; None if there is nothing to learn.
+        results: What the tools gave that an earlier step called, as they gave it; for its lesson.
     """
 
     tenant: str
@@ -39,6 +44,8 @@ class Remembrance:
     session: SessionUpdate | None = None
     outcomes: tuple[Remembered, ...] = ()
     labels: tuple[Label, ...] = ()
+    draft: Draft | None = field(default=None, repr=False)
+    results: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +59,8 @@ class Ended:
         vector: The step's text as float32 bytes; None if it was not embedded.
         recalled: What was known when it began.
         seconds: How long it took.
-        lesson: Whether an example was shown; None where none was at hand.
+        examples: What was at hand for each model that had one.
+        material: What there is to learn; None where lessons are not kept.
     """
 
     step: Step
@@ -61,7 +69,8 @@ class Ended:
     vector: bytes | None = field(default=None, repr=False)
     recalled: Recalled = field(default_factory=Recalled)
     seconds: float = 0.0
-    lesson: bool | None = None
+    examples: Mapping[str, Example] = field(default_factory=dict)
+    material: Material | None = field(default=None, repr=False)
 
 
 def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Remembrance:
@@ -80,8 +89,17 @@ def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Re
         user=place.user,
         session=None if place.thread is None else session_update(ended, costs, key),
         outcomes=outcomes(ended, costs),
-        labels=earlier_labels(ended.step, ended.recalled),
+        labels=earlier_labels(ended.step, ended.recalled, key),
+        draft=None if ended.material is None else draft_with_vector(ended.material.draft, ended.vector),
+        results="" if ended.material is None else ended.material.results,
     )
+
+
+def draft_with_vector(draft: Draft | None, vector: bytes | None) -> Draft | None:
+    """The draft as it can be found again; None where the step was not embedded."""
+    if draft is None or vector is None:
+        return None
+    return replace(draft, lesson=replace(draft.lesson, vector=vector))
 
 
 def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> SessionUpdate:
@@ -96,7 +114,7 @@ def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> S
             until=step.started_at + ended.seconds,
             kind=str(step.kind),
             model=given.model if given else None,
-            node=step.place.node,
+            node=node_digest(step, key),
             task=step.place.task,
             sufficient=given is not None and given.is_sufficient,
             calls=tuple(call_digest(signature(call.name, call.args), key) for call in calls),
@@ -106,24 +124,30 @@ def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> S
         ),
         errors=step.evidence.consecutive_errors,
         escalated=any(attempt.answer is not None and attempt.problems for attempt in ended.attempts),
-        warm=warm_prefix(step, given),
+        warm=warm_prefix(step, given, ended.examples),
         input_tokens=given.usage.input_tokens if given else step.needs.input_tokens,
         output_tokens=given.usage.output_tokens if given else 0,
         seconds=ended.seconds,
     )
 
 
-def warm_prefix(step: Step, given: Attempt | None) -> Warm | None:
-    """The prefix that the answering model's provider has now seen."""
+def warm_prefix(step: Step, given: Attempt | None, examples: Mapping[str, Example]) -> Warm | None:
+    """The prefix that the answering model's provider has now seen.
+
+    An example stands before the last human message's words in one prompt only, so what later prompts can share ends
+    before that message; where it is not the last one, nobody knows how long that is.
+    """
     if given is None or step.trail.asked is None:
         return None
+    prefixes, tokens = step.trail.prefixes, given.usage.input_tokens
+    example = examples.get(given.model)
+    if example is not None and example.shown:
+        prefixes = prefixes[:-1] if step.evidence.last_role == "human" else ()
+        tokens = max(0, tokens - example.lesson.tokens - estimate_tokens(step.text))
+        if not prefixes:
+            return None
     began = step.started_at + given.began_seconds
-    return Warm(
-        digest=step.trail.asked,
-        messages=len(step.trail.prefixes),
-        tokens=given.usage.input_tokens,
-        until=began + WARM_SECONDS,
-    )
+    return Warm(digest=prefixes[-1], messages=len(prefixes), tokens=tokens, until=began + WARM_SECONDS)
 
 
 def outcomes(ended: Ended, costs: Sequence[float | None]) -> tuple[Remembered, ...]:
@@ -139,6 +163,7 @@ def outcomes(ended: Ended, costs: Sequence[float | None]) -> tuple[Remembered, .
 def outcome(ended: Ended, attempt: Attempt, usd: float | None, number: int) -> Remembered:
     """What became of one attempt; the given answer bears the step's own id, by which it is labelled later."""
     step, given = ended.step, attempt is ended.answered_by
+    example = ended.examples.get(attempt.model)
     return Remembered(
         id=step.id if given else f"{step.id}#{number}",
         kind=str(step.kind),
@@ -153,7 +178,8 @@ def outcome(ended: Ended, attempt: Attempt, usd: float | None, number: int) -> R
         usd=usd,
         seconds=attempt.seconds,
         first_token_seconds=attempt.first_token_seconds,
-        lesson=ended.lesson if given else None,
+        lesson=None if example is None else example.shown,
+        example=None if example is None else example.lesson.id,
         given=given,
     )
 
@@ -167,11 +193,11 @@ def first_label(step: Step, attempt: Attempt) -> Label:
     return label(step.id, source, 1.0, step.started_at)
 
 
-def earlier_labels(step: Step, recalled: Recalled) -> tuple[Label, ...]:
+def earlier_labels(step: Step, recalled: Recalled, key: bytes) -> tuple[Label, ...]:
     """Verdicts on earlier steps that this one brings: its tools' results, and a question asked again."""
     session = recalled.section("session")
     known = session if isinstance(session, Session) else Session()
-    found = [tool_label(step, known), *retry_labels(step, known)]
+    found = [tool_label(step, known), *retry_labels(step, known, key)]
     return tuple(one for one in found if one is not None)
 
 
@@ -188,22 +214,27 @@ def tool_label(step: Step, session: Session) -> Label | None:
     return None if asked is None else label(asked, Source.TOOL, verdict.good, step.started_at)
 
 
-def retry_labels(step: Step, session: Session) -> list[Label]:
+def retry_labels(step: Step, session: Session, key: bytes) -> list[Label]:
     """Verdicts on steps whose answer the user did not take: the same prompt again, or the question put otherwise.
 
     Not every repetition is one: a task that LangGraph runs again is the same task, branches that run side by
     side overlap in time, and what a step could not answer needs no verdict.
     """
-    trail = step.trail
+    trail, node = step.trail, node_digest(step, key)
     return [
         label(decided.step_id, Source.RETRY, 0.0, step.started_at)
         for decided in session.recent
         if decided.model is not None
         and decided.until <= step.started_at
         and (decided.task is None or decided.task != step.place.task)
-        and decided.node == step.place.node
+        and decided.node == node
         and is_asked_again(decided, trail.asked, trail.before)
     ]
+
+
+def node_digest(step: Step, key: bytes) -> str | None:
+    """The node as a session knows it again: a name may hold a customer's."""
+    return None if step.place.node is None else call_digest(step.place.node, key)
 
 
 def is_asked_again(decided: Decided, asked: str | None, before: str | None) -> bool:

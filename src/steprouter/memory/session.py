@@ -42,7 +42,7 @@ class Decided:
         until: When it ended.
         kind: What it was.
         model: The model that answered; None if none did.
-        node: The graph node that called, if any.
+        node: Keyed digest of the graph node that called, if any.
         task: The node's execution; the same again when a checkpoint is resumed.
         sufficient: Whether the answer passed its checks.
         calls: Keyed digests of the tool calls it made, arguments included.

@@ -14,8 +14,8 @@ log = logging.getLogger("steprouter.store")
 FIRST_PROBE_SECONDS = 0.25
 """A restarting server is back within this time (18–250 ms measured)."""
 
-SLOWEST_PROBE_SECONDS = 5.0
-"""The longest a store that came back goes unnoticed; a probe costs less than 0.1 ms, or the deadline."""
+SLOWEST_PROBE_SECONDS = 1.5
+"""The longest a store that came back goes unnoticed, below 2 s; a probe costs less than 0.1 ms, or the deadline."""
 
 PROBE_SHARE = 0.1
 """Probes wait this share of the time the store has been away: noticed within a tenth of the outage."""

@@ -78,6 +78,7 @@ class Link:
         self.server: EmbeddedServer | None = None
         self.never: Missing | None = None
         self.is_open = threading.Event()
+        self.was_held_up = False
         self.give_up_at = 0.0
         self.lock = threading.Lock()
 
@@ -105,10 +106,15 @@ class Link:
         limit = self.settings.deadline_seconds if seconds is None else seconds
         try:
             async with asyncio.timeout(limit):
-                return await use(await self.clients.here())
+                found = await use(await self.clients.here())
+            self.was_held_up = False
+            return found
         except FAULTS as error:
-            if isinstance(error, TimeoutError) and time.monotonic() - began_at > 2 * limit:
-                # The loop itself was held up; the answer may lie there unread: it says nothing of the store.
+            is_held_up = isinstance(error, TimeoutError) and time.monotonic() - began_at > 2 * limit
+            if is_held_up and not self.was_held_up:
+                # The loop itself was held up; the answer may lie there unread: it says nothing of the store. The
+                # second time in a row it may be both, and a probe in a thread of its own finds out.
+                self.was_held_up = True
                 return Missing(reason="store degraded: the event loop was held up past the deadline")
             return self.miss(error, began_at, limit)
 

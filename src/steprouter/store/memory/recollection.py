@@ -6,15 +6,16 @@ Nothing is opened, read or imported before a step needs it.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
-import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from steprouter.errors import ConfigError, StoreError
 from steprouter.memory.episodes import Share, odds, spread
 from steprouter.memory.labels import Label
+from steprouter.memory.lessons import Effect, Lesson, Lessons
 from steprouter.memory.local import LocalMemory
 from steprouter.memory.recall import Missing, Recalled
 from steprouter.memory.remember import Remembrance
@@ -28,11 +29,16 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from steprouter.memory.local_lessons import LocalLessons
+
+    from .lessons import RedisLessons
     from .remote import RedisMemory
 
     Vector = npt.NDArray[np.float32]
 
 log = logging.getLogger("steprouter.store")
+
+T = TypeVar("T")
 
 
 class Embeds(Protocol):
@@ -66,10 +72,17 @@ class Recollection:
         keys: Gives what names the keys; called when first needed, as it may read a file.
         embedder: Turns a step's text into a vector.
         models: Names of the router's models.
+        lessons: What the user asks of lessons; None keeps and shows none.
     """
 
     def __init__(
-        self, connection: Connection, keys: Callable[[], Keys], embedder: Embeds, *, models: Sequence[str] = ()
+        self,
+        connection: Connection,
+        keys: Callable[[], Keys],
+        embedder: Embeds,
+        *,
+        models: Sequence[str] = (),
+        lessons: Lessons | None = None,
     ) -> None:
         self.connection = connection
         self.find_keys = keys
@@ -77,9 +90,10 @@ class Recollection:
         self.models = tuple(models)
         self.space = Space(identity=embedder.identity, dimension=embedder.dimension)
         self.local = LocalMemory()
-        self.lock = threading.Lock()
-        self.remote: RedisMemory | None = None
+        self.lessons = lessons
+        self.remotes: dict[int, RedisMemory] = {}
         self.refused: Missing | None = None
+        self.is_behind = False
 
     @property
     def is_local(self) -> bool:
@@ -106,14 +120,16 @@ class Recollection:
         return self.keys.digest("prompts").encode()
 
     def redis(self) -> RedisMemory:
-        """Memory in Redis."""
-        with self.lock:
-            if self.remote is None:
-                from .remote import RedisMemory
+        """This process's memory in Redis: what waits in a parent is written by the parent."""
+        remote = self.remotes.get(os.getpid())
+        if remote is None:
+            from .remote import RedisMemory
 
-                assert self.keys is not None
-                self.remote = RedisMemory(self.connection, self.keys, self.space, models=self.models)
-            return self.remote
+            assert self.keys is not None
+            remote = RedisMemory(self.connection, self.keys, self.space, models=self.models, lessons=self.lessons)
+            # setdefault: of two threads that come first at once, both take the same one.
+            remote = self.remotes.setdefault(os.getpid(), remote)
+        return remote
 
     def recall(self, step: Step, vector: Vector | Missing) -> Recalled:
         """What is known when a step begins; one round trip."""
@@ -132,6 +148,8 @@ class Recollection:
             if (missing := self.connection.degraded) is not None or self.refused is not None:
                 found["store"] = self.refused or Missing(reason=missing or "")
         found["neighbours"] = self.neighbours(step, vector)
+        if (kept := self.kept_lessons) is not None:
+            found["lessons"] = kept.at_hand(step, vector)
         return Recalled(sections=found)
 
     def neighbours(self, step: Step, vector: Vector | Missing) -> Any:
@@ -147,6 +165,20 @@ class Recollection:
             here = self.redis().snapshots.get(tenant, kind)
         return here if isinstance(here, Missing) else nearest(here, vector)
 
+    @cached_property
+    def local_lessons(self) -> LocalLessons:
+        """This process's lessons."""
+        from steprouter.memory.local_lessons import LocalLessons
+
+        return LocalLessons(self.lessons or Lessons(), self.space.dimension, self.local)
+
+    @property
+    def kept_lessons(self) -> LocalLessons | RedisLessons | None:
+        """What keeps the lessons; None where none are kept."""
+        if self.lessons is None:
+            return None
+        return self.local_lessons if self.is_local else self.redis().lessons
+
     def remember(self, one: Remembrance, now: float) -> None:
         """Know at once what an ended step left; takes no time. `write` keeps it."""
         if self.is_local:
@@ -157,10 +189,15 @@ class Recollection:
     def write(self, batch: Sequence[Remembrance], now: float) -> None:
         """Keep what ended steps left; off the path. What cannot be kept now is tried again with the next batch."""
         if self.is_local:
+            if self.lessons is not None:
+                self.local_lessons.write(batch, now)
             return
         missing = self.redis().write(batch, now)
-        if missing is not None:
-            log.warning("%d steps wait to be remembered: %s", len(self.redis().waiting), missing.reason)
+        if missing is not None and not self.is_behind:
+            log.warning("steps wait to be remembered: %s", missing.reason)
+        elif missing is None and self.is_behind:
+            log.info("the steps that waited are remembered")
+        self.is_behind = missing is not None
 
     def label(self, tenant: str, label: Label, now: float) -> int:
         """Label a step: 1 if the label was taken, 0 if a better one is there, 2 if it waits for its outcome.
@@ -168,14 +205,60 @@ class Recollection:
         Raises:
             StoreError: The store is away, or a newer version wrote the outcome.
         """
-        if self.is_local:
-            return self.local.label(tenant, label, now)
+        taken = self.local.label(tenant, label, now) if self.is_local else self.label_shared(tenant, label, now)
+        if (kept := self.kept_lessons) is not None:
+            kept.verify(tenant, [label.step_id], now)
+        return taken
+
+    def label_shared(self, tenant: str, label: Label, now: float) -> int:
+        """As `label`, in Redis."""
         done = self.redis().label(tenant, [label], now)
         if isinstance(done, Missing):
             raise StoreError(f"the label could not be kept: {done.reason}")
         if done[0] == -1:
             raise StoreError("the outcome was written by a newer steprouter, which alone may label it; upgrade")
         return done[0]
+
+    def list_lessons(self, tenant: str, kind: str | None = None) -> list[Lesson]:
+        """The verified lessons of a tenant, the newest first; of one kind of step if it is named.
+
+        Raises:
+            StoreError: The store is away.
+        """
+        if self.is_local:
+            return self.local_lessons.verified(tenant, kind)
+        from .lessons import list_lessons
+
+        return read_or_raise(list_lessons(self.connection, self.redis().keys, tenant, kind))
+
+    def delete_lesson(self, tenant: str, lesson_id: str) -> bool:
+        """Delete a lesson by its id; whether there was one. Other processes stop showing it within a minute of use.
+
+        Raises:
+            StoreError: The store is away.
+        """
+        if self.is_local:
+            return self.local_lessons.delete(tenant, lesson_id)
+        from .lessons import delete_lesson
+
+        remote = self.redis()
+        done = read_or_raise(delete_lesson(self.connection, remote.keys, tenant, lesson_id))
+        if remote.lessons is not None:
+            remote.lessons.forget(tenant)
+        return done
+
+    def lesson_effects(self, tenant: str) -> dict[str, Effect]:
+        """What lessons did, by kind of step.
+
+        Raises:
+            StoreError: The store is away.
+        """
+        if self.is_local:
+            kinds = [kind for whose, kind in self.local.shelves if whose == tenant]
+            return {kind: self.local_lessons.effect(tenant, kind) for kind in kinds if self.local.effect(tenant, kind)}
+        from .lessons import lesson_effects
+
+        return read_or_raise(lesson_effects(self.connection, self.redis().keys, tenant))
 
     def knows(self, tenant: str, step_id: str) -> bool:
         """Whether what became of a step is remembered.
@@ -230,10 +313,20 @@ class Recollection:
 
     def close(self) -> None:
         """End what runs in the background; the next use begins anew."""
-        with self.lock:
-            remote, self.remote = self.remote, None
+        remote = self.remotes.pop(os.getpid(), None)
         if remote is not None:
             remote.close()
+
+
+def read_or_raise(found: T | Missing) -> T:
+    """What was read.
+
+    Raises:
+        StoreError: It could not be read.
+    """
+    if isinstance(found, Missing):
+        raise StoreError(f"memory cannot be read: {found.reason}")
+    return found
 
 
 def bytes_of(vector: Vector | Missing) -> bytes | None:

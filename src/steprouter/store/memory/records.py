@@ -53,9 +53,14 @@ def read_decided(text: bytes) -> Decided | None:
     try:
         kept = json.loads(text)
         known = {name: kept[name] for name in DECIDED_FIELDS if name in kept}
-        return Decided(**{**known, "calls": tuple(known.get("calls", ()))})
-    except (ValueError, TypeError, AttributeError):
+        decided: Any = Decided(**{**known, "calls": tuple(known.get("calls", ()))})
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+    # Steps are sorted by these, and compared with times.
+    is_sound = isinstance(decided.step_id, str) and all(
+        isinstance(at, int | float) for at in (decided.at, decided.until)
+    )
+    return decided if is_sound else None
 
 
 def warm_text(warm: Warm) -> str:
@@ -134,15 +139,19 @@ def read_tallies(kept: Pairs) -> dict[str, Tally]:
     found: dict[str, Tally] = {}
     for model, text in kept.items():
         tally = read_tally(text)
-        if tally is not None:
+        if tally is not None and model.isascii():
             found[model_of(model)] = tally
     return found
 
 
 @lru_cache(maxsize=READ)
 def model_of(tag: bytes) -> str:
-    """A model's name from how an index and the tallies hold it; one too long to be held stays a digest."""
-    code = tag.decode("ascii", "replace")
+    """A model's name from how an index and the tallies hold it; one too long to be held stays a digest.
+
+    Raises:
+        ValueError: It is none.
+    """
+    code = tag.decode("ascii")
     return code if (name := decoded(code)) is None else name
 
 
@@ -154,19 +163,19 @@ def read_tally(text: bytes) -> Tally | None:
         return None
     try:
         s, f, labels, at, seen, out, seconds, first, usd = map(float, numbers[: len(TALLY_FIELDS)])
-    except ValueError:
+        return Tally(
+            successes=s,
+            failures=f,
+            labels=int(labels),
+            at=at,
+            seen=int(seen),
+            output_tokens=out,
+            seconds=seconds,
+            first_token_seconds=first,
+            usd=usd,
+        )
+    except (ValueError, OverflowError):  # no numbers, or infinite ones
         return None
-    return Tally(
-        successes=s,
-        failures=f,
-        labels=int(labels),
-        at=at,
-        seen=int(seen),
-        output_tokens=out,
-        seconds=seconds,
-        first_token_seconds=first,
-        usd=usd,
-    )
 
 
 def update_arguments(update: SessionUpdate) -> list[str | bytes]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import logging
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from threading import Lock
@@ -10,26 +11,30 @@ from typing import Any
 
 from steprouter.memory.episodes import Share, odds
 from steprouter.memory.labels import Label, Source
+from steprouter.memory.lessons import Lessons
 from steprouter.memory.local import row_of, trim
 from steprouter.memory.neighbours import Row
 from steprouter.memory.outcomes import Counters
 from steprouter.memory.recall import Missing
 from steprouter.memory.remember import Remembrance
-from steprouter.memory.session import Session, SessionUpdate, caught_up
+from steprouter.memory.session import RECENT, Session, SessionUpdate, caught_up
 from steprouter.step.step import Step
 
 from ..connect import Connection
 from ..keys import Keys
 from .index import Indexes
+from .lessons import RedisLessons
 from .patient import answers
 from .pipeline import Replies, acarry_out, carry_out
 from .query import names_no_index
-from .records import model_of, pairs, read_tallies
+from .records import model_of, newer, pairs, read_tallies
 from .schema import Places, Space
 from .sections import REMEMBERED, Query, Section, Trip, plan, read
 from .snapshots import Snapshots
 from .upkeep import Upkeep
-from .write import write, write_labels
+from .write import is_hopeless, write_each, write_labels
+
+log = logging.getLogger("steprouter.store")
 
 SESSIONS = 4096
 """Sessions of which this process remembers what it last knew, for when the store is away; 4 kB each."""
@@ -39,6 +44,13 @@ COUNTED = 1024
 
 WAITING = 10_000
 """Ended steps that may wait for a store that is away; some 3 kB each."""
+
+BATCH = 64
+"""Of them in one round trip: some milliseconds of the server's time."""
+
+PER_SESSION = RECENT // 2
+"""Of one session in one round trip. If the reply is lost they are written again, and a session knows only its recent
+steps again; the other half is for what another worker writes in between."""
 
 
 class RedisMemory:
@@ -53,6 +65,7 @@ class RedisMemory:
         space: Where vectors live.
         models: Names of the router's models.
         sections: What a recall asks for.
+        lessons: What the user asks of lessons; None keeps none.
     """
 
     def __init__(
@@ -63,6 +76,7 @@ class RedisMemory:
         *,
         models: Sequence[str] = (),
         sections: Sequence[Section] = REMEMBERED,
+        lessons: Lessons | None = None,
     ) -> None:
         self.connection = connection
         self.keys = keys
@@ -70,13 +84,17 @@ class RedisMemory:
         self.models = tuple(models)
         self.sections = tuple(sections)
         self.snapshots = Snapshots(connection, keys, space)
+        self.lessons = None if lessons is None else RedisLessons(connection, keys, space, lessons)
         self.indexes = Indexes(connection)
         self.upkeep = Upkeep(connection, keys, space, self.indexes)
         self.lock = Lock()
         self.known: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self.counted: OrderedDict[tuple[str, str, str | None], Counters] = OrderedDict()
         self.unseen: dict[tuple[str, str], tuple[SessionUpdate, ...]] = {}
+        self.writing = Lock()
         self.waiting: list[Remembrance] = []
+        self.waited_at = 0.0
+        self.refused: Missing | None = None
         self.lost = 0
 
     def recall(self, step: Step, vector: bytes | None) -> dict[str, Any]:
@@ -111,6 +129,8 @@ class RedisMemory:
             # Said once for all that did not come.
             found = {name: one for name, one in found.items() if one is not missing}
             found["store"] = missing
+        elif self.refused is not None:
+            found["store"] = self.refused
         with self.lock:
             self.complete_session(step, found, unseen)
             self.complete_counters(step, found)
@@ -148,29 +168,55 @@ class RedisMemory:
 
     def write(self, batch: Sequence[Remembrance], now: float) -> Missing | None:
         """Keep ended steps, with those that could not be kept before; why they still are not, or None."""
-        self.waiting += batch
-        self.lost += max(0, len(self.waiting) - WAITING)
-        self.waiting = self.waiting[-WAITING:]
-        while self.waiting:
-            some = self.waiting[:64]
-            missing = write(self.connection, self.keys, self.space, some, now)
-            if missing is not None:
-                return missing
-            self.waiting = self.waiting[len(some) :]
-            self.written(some, now)
-        return None
+        with self.writing:
+            self.waiting += batch
+            self.waited_at = now
+            self.shed()
+            while self.waiting:
+                some = together(self.waiting)
+                refusals = write_each(self.connection, self.keys, self.space, some, now)
+                if isinstance(refusals, Missing):
+                    return refusals
+                self.refused = self.settle(some, refusals, now)
+                if self.refused is not None:
+                    return self.refused
+            return None
 
-    def written(self, batch: Sequence[Remembrance], now: float) -> None:
-        """Take note of what the store has now."""
+    def shed(self) -> None:
+        """Give up the oldest of what waits where it is too much."""
+        if (surplus := self.waiting[:-WAITING]) and not self.lost:
+            log.warning("more than %d steps wait for the store; the oldest are not remembered", WAITING)
+        self.lost += len(surplus)
+        self.waiting = self.waiting[-WAITING:]
+        self.seen(surplus)
+
+    def settle(self, some: Sequence[Remembrance], refusals: Sequence[Exception | None], now: float) -> Missing | None:
+        """Take note of what became of the first that waited; why some go on waiting, or None."""
+        told = list(zip(some, refusals, strict=True))
+        kept = [one for one, refused in told if refused is None]
+        hopeless = [(one, refused) for one, refused in told if refused is not None and is_hopeless(refused)]
+        still = [(one, refused) for one, refused in told if refused is not None and not is_hopeless(refused)]
+        if hopeless:
+            log.warning("%d steps are not remembered: the store refused: %s", len(hopeless), hopeless[0][1])
+            self.lost += len(hopeless)
+        self.waiting = [*(one for one, _ in still), *self.waiting[len(some) :]]
+        self.seen([*kept, *(one for one, _ in hopeless)])
+        self.show(kept, now)
+        if self.lessons is not None:
+            self.lessons.write(kept, now)
+        return Missing(reason=f"the store refused: {still[0][1]}") if still else None
+
+    def seen(self, batch: Sequence[Remembrance]) -> None:
+        """Take note of what the store has now, or never will have."""
+        updates = {id(one.session) for one in batch}
         with self.lock:
-            for one in batch:
-                if one.session is not None and one.thread is not None:
-                    place = (one.tenant, one.thread)
-                    left = tuple(update for update in self.unseen.get(place, ()) if update is not one.session)
-                    if left:
-                        self.unseen[place] = left
-                    else:
-                        self.unseen.pop(place, None)
+            for place in {(one.tenant, one.thread or "") for one in batch}:
+                left = tuple(update for update in self.unseen.pop(place, ()) if id(update) not in updates)
+                if left:
+                    self.unseen[place] = left
+
+    def show(self, batch: Sequence[Remembrance], now: float) -> None:
+        """Let the neighbourhoods of this process have what was just written."""
         rows: dict[tuple[str, str], list[Row]] = {}
         for one in batch:
             places = Places(keys=self.keys, tenant=one.tenant)
@@ -201,19 +247,27 @@ class RedisMemory:
         if isinstance(names, Missing):
             return names
         digests = [name.decode() for name in names[0]]
-        fields = ("model", "kind", "source", "score", "weight", "labelled_at")
+        fields = ("v", "model", "kind", "source", "score", "weight", "labelled_at")
         kept = answers(self.connection, *(("HMGET", places.outcome_of(one), *fields) for one in digests))
         if isinstance(kept, Missing):
             return kept
-        kinds = sorted({row[1].decode() for row in kept if row[1] is not None})
+        rows = {
+            one: read for one, row in zip(digests, kept, strict=True) if (read := read_verdict(one, row)) is not None
+        }
+        kinds = sorted({kind for _, kind, _ in rows.values()})
         tallies = answers(self.connection, *(("HGETALL", places.counters(kind)) for kind in kinds))
         if isinstance(tallies, Missing):
             return tallies
         known = {kind: read_tallies(pairs(reply)) for kind, reply in zip(kinds, tallies, strict=True)}
-        return [share(one, row, known, now) for one, row in zip(digests, kept, strict=True) if row[0] is not None]
+        return [
+            Share(step_id=one, success=odds(known[kind].get(model), now), label=label)
+            for one, (model, kind, label) in rows.items()
+        ]
 
     def close(self) -> None:
-        """End the reading in the background."""
+        """Try once more to write what waits, and end the reading in the background."""
+        if self.waiting and (missing := self.write((), self.waited_at)) is not None:
+            log.warning("%d steps are not remembered: %s", len(self.waiting), missing.reason)
         self.snapshots.close()
 
 
@@ -223,20 +277,32 @@ def lost_indexes(trip: Trip, replies: Replies) -> list[str]:
     return [str(command[1]) for command, reply in answered if isinstance(reply, Exception) and names_no_index(reply)]
 
 
-def share(digest: str, row: Sequence[bytes | None], tallies: dict[str, Any], now: float) -> Share:
-    """A step of an episode, from its record and the tallies of its kind."""
-    model, kind, source, score, weight, labelled_at = row
-    assert model is not None
-    assert kind is not None
-    assert source is not None
-    return Share(
-        step_id=digest,
-        success=odds(tallies[kind.decode()].get(model_of(model)), now),
-        label=Label(
+def read_verdict(digest: str, row: Sequence[bytes | None]) -> tuple[str, str, Label] | None:
+    """Model, kind and label of an outcome; None where it has expired, is broken, or a newer version wrote it."""
+    version, model, kind, source, score, weight, labelled_at = row
+    if model is None or kind is None or source is None or newer(version) is not None:
+        return None
+    try:
+        label = Label(
             step_id=digest,
             source=Source(source.decode()),
             score=float(score or 0),
             at=float(labelled_at or 0),
             confidence=float(weight or 0),
-        ),
-    )
+        )
+        return model_of(model), kind.decode(), label
+    except ValueError:
+        return None
+
+
+def together(waiting: Sequence[Remembrance]) -> list[Remembrance]:
+    """The first of those that wait, as many as may be written in one round trip."""
+    some: list[Remembrance] = []
+    updates: Counter[tuple[str, str | None]] = Counter()
+    for one in waiting[:BATCH]:
+        place = (one.tenant, one.thread)
+        updates[place] += one.session is not None
+        if updates[place] > PER_SESSION:
+            break
+        some.append(one)
+    return some

@@ -9,6 +9,9 @@ Per tenant, ids as digests (`Keys`):
     sr:{t:…}:outcomes-<kind>           zset   ids of a kind's outcomes, by last change
     sr:{t:…}:counters-<kind>[:<node>]  hash   a tally for each model
     sr:{t:…}:labels:<step>             hash   a label that came before its outcome; a day
+    sr:lesson:{t:…}:<step>             hash   a solved step, redacted; a day until it is verified, then 90
+    sr:{t:…}:lessons-<kind>            zset   ids of a kind's verified lessons, by last change
+    sr:{t:…}:effect-<kind>             hash   what lessons did there: a tally for each side and lesson
     sr:{t:…}:budget                    hash   what the tenant has spent of its budgets
     sr:{t:…}:journal:<task>            hash   what an unfinished stream has said; minutes
     sr:{t:…}:compacting-<kind>         string lease of a compaction; a minute
@@ -98,6 +101,22 @@ class Places:
     def counters(self, kind: str, node: str | None = None) -> str:
         """The tallies of a kind, or of a kind at a node."""
         return self.keys.tenant(self.tenant, f"counters-{kind}", *([] if node is None else [node]))
+
+    def lesson(self, record: str) -> str:
+        """What a step solved."""
+        return self.keys.record(self.tenant, "lesson", record)
+
+    def lesson_of(self, digest: str) -> str:
+        """The same for a record of which only the digest is known."""
+        return f"{self.keys.record(self.tenant, 'lesson')}:{digest}"
+
+    def lessons(self, kind: str) -> str:
+        """Which verified lessons a kind has."""
+        return self.keys.tenant(self.tenant, f"lessons-{kind}")
+
+    def effect(self, kind: str) -> str:
+        """What lessons did at a kind of step."""
+        return self.keys.tenant(self.tenant, f"effect-{kind}")
 
     def health(self, model: str) -> str:
         """The health of a deployment, which all tenants share."""

@@ -7,7 +7,14 @@ the schema version and refuses, with -1, to touch what a newer version wrote.
 
 from __future__ import annotations
 
-from steprouter.memory.outcomes import AVERAGE_LABELS, HALF_LIFE_LABELS, HALF_LIFE_SECONDS, OUTCOME_TTL_SECONDS
+from steprouter.memory.outcomes import (
+    AVERAGE_LABELS,
+    HALF_LIFE_LABELS,
+    HALF_LIFE_SECONDS,
+    OUTCOME_TTL_SECONDS,
+    WITH,
+    WITHOUT,
+)
 from steprouter.memory.session import RECENT, SESSION_TTL_SECONDS, SMOOTHING
 
 from .schema import DAY_SECONDS, VERSION
@@ -109,9 +116,20 @@ local function is_older(label, rank, at, score)
   if label.at ~= at then return label.at < at end
   return label.score >= tonumber(score)
 end
+-- Counts a label in the effect of lessons: for the side, and for the lesson if it was shown.
+local function count_sides(outcome, effect, now, at, label, old)
+  local o = redis.call('HMGET', outcome, 'lesson', 'example', 'number_side', 'number_lesson')
+  local shown = o[1] == '1'
+  if old then old.number = tonumber(o[3]) end
+  redis.call('HSET', outcome, 'number_side',
+    count(effect, shown and '{WITH}' or '{WITHOUT}', now, at, label.score, label.weight, old))
+  if not shown then return end
+  if old then old.number = tonumber(o[4]) end
+  redis.call('HSET', outcome, 'number_lesson', count(effect, o[2], now, at, label.score, label.weight, old))
+end
 local function relabel(outcome, order, digest, now, label)
   local o = redis.call('HMGET', outcome, 'rank', 'labelled_at', 'score', 'weight', 'number', 'number_node',
-    'at', 'model', 'counters', 'counters_node')
+    'at', 'model', 'counters', 'counters_node', 'effect')
   if is_older(label, o[1], o[2], o[3]) then return 0 end
   local at, model = tonumber(o[7]), o[8]
   local old = {{score = tonumber(o[3]), weight = tonumber(o[4])}}
@@ -121,6 +139,7 @@ local function relabel(outcome, order, digest, now, label)
     old.number = tonumber(o[6])
     count(o[10], model, now, at, label.score, label.weight, old)
   end
+  if o[11] then count_sides(outcome, o[11], now, at, label, old) end
   redis.call('HSET', outcome, unpack(label.fields))
   redis.call('ZADD', order, 'GT', now, digest)
   return 1
@@ -132,9 +151,13 @@ and averages of output tokens, seconds, seconds to the first token and USD."""
 OUTCOME = (
     TALLIES
     + f"""
--- KEYS outcome, order, counters, pending, episode or '', counters of the node or ''
+-- KEYS outcome, order, counters, pending, episode or '', counters of the node or '', effect if a lesson was at hand
 -- ARGV now, digest, output tokens, seconds, first token seconds, usd; rank, at, score, weight, source; then fields
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+-- A key of another type raises here, before anything is written: an outcome is kept whole or not at all.
+redis.call('ZCARD', KEYS[2])
+redis.call('ZCARD', KEYS[5])
+for _, key in ipairs({{KEYS[3], KEYS[4], KEYS[6]}}) do redis.call('HLEN', key) end
 redis.call('HSET', KEYS[1], unpack(ARGV, 12))
 local o = redis.call('HMGET', KEYS[1], 'model', 'at')
 local model, at, now = o[1], tonumber(o[2]), tonumber(ARGV[1])
@@ -147,6 +170,11 @@ if KEYS[6] ~= KEYS[3] then
   redis.call('HSET', KEYS[1], 'counters_node', KEYS[6], 'number_node',
     count(KEYS[6], model, now, at, label.score, label.weight))
   average(KEYS[6], model, taken)
+end
+if KEYS[7] then
+  redis.call('HSET', KEYS[1], 'effect', KEYS[7])
+  count_sides(KEYS[1], KEYS[7], now, at, label)
+  redis.call('EXPIRE', KEYS[7], {OUTCOME_TTL_SECONDS})
 end
 redis.call('EXPIRE', KEYS[1], {OUTCOME_TTL_SECONDS})
 redis.call('ZADD', KEYS[2], now, ARGV[2])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha1
+from itertools import chain, islice
+from typing import Any, TypeGuard
 
 from steprouter.memory.labels import Label
 from steprouter.memory.outcomes import Remembered
@@ -13,7 +15,7 @@ from steprouter.memory.session import SessionUpdate
 
 from ..connect import Connection
 from ..keys import Keys
-from .patient import answers
+from .patient import answers, ask, refusal
 from .pipeline import Command
 from .query import coded
 from .records import update_arguments
@@ -32,6 +34,11 @@ LOADING: tuple[Command, ...] = tuple(("SCRIPT", "LOAD", script) for script in (S
 """Sent before each batch: a restarted or flushed server has forgotten them, and they take less than 0.1 ms."""
 
 
+HOPELESS = ("WRONGTYPE", "user_script")
+"""How refusals begin that another attempt would meet again: something else lies at the key, or makes no sense. The
+others (out of memory, read only, loading, no permission …) pass when the server is well again."""
+
+
 def write(connection: Connection, keys: Keys, space: Space, batch: Sequence[Remembrance], now: float) -> Missing | None:
     """Keep a batch; why it was not (wholly) kept, or None.
 
@@ -42,9 +49,32 @@ def write(connection: Connection, keys: Keys, space: Space, batch: Sequence[Reme
         batch: What to keep; what was kept before is not counted twice.
         now: Unix time in seconds.
     """
-    commands = [command for one in batch for command in remembrance_commands(keys, space, one, now)]
-    replies = answers(connection, *LOADING, *commands) if commands else []
-    return replies if isinstance(replies, Missing) else None
+    replies = write_each(connection, keys, space, batch, now)
+    return replies if isinstance(replies, Missing) else refusal(replies)
+
+
+def write_each(
+    connection: Connection, keys: Keys, space: Space, batch: Sequence[Remembrance], now: float
+) -> Missing | list[Exception | None]:
+    """As `write`; gives for each of the batch what the server refused it with, None where it was kept."""
+    commands = [remembrance_commands(keys, space, one, now) for one in batch]
+    if not any(commands):
+        return [None] * len(batch)
+    replies = ask(connection, [*LOADING, *chain.from_iterable(commands)])
+    if isinstance(replies, Missing):
+        return replies
+    left = iter(replies[len(LOADING) :])
+    return [next(filter(is_error, list(islice(left, len(mine)))), None) for mine in commands]
+
+
+def is_error(reply: Any) -> TypeGuard[Exception]:
+    """Whether the server refused."""
+    return isinstance(reply, Exception)
+
+
+def is_hopeless(refused: Exception) -> bool:
+    """Whether another attempt would be refused as well."""
+    return str(refused).startswith(HOPELESS)
 
 
 def write_labels(
@@ -111,8 +141,10 @@ def outcome_command(places: Places, space: Space, outcome: Remembered, now: floa
     # An episode is judged by what was given; what a check had found out did it no harm.
     episode = places.episode(outcome.thread) if outcome.thread is not None and outcome.given else order
     taken = (outcome.usage.output_tokens, outcome.seconds, outcome.first_token_seconds, outcome.usd)
+    effect = [places.effect(outcome.kind)] if outcome.sides else []
     return (
-        "EVALSHA", DIGESTS[OUTCOME], 6, key, order, counters, places.pending(outcome.id), episode, node,
+        "EVALSHA", DIGESTS[OUTCOME], 6 + len(effect), key, order, counters, places.pending(outcome.id), episode, node,
+        *effect,
         repr(now), key.rpartition(":")[2], *("" if one is None else repr(one) for one in taken),
         *told(outcome.label), *fields_of(places, space, outcome),
     )  # fmt: skip
@@ -136,6 +168,7 @@ def fields_of(places: Places, space: Space, outcome: Remembered) -> list[str | b
         "output_tokens": str(outcome.usage.output_tokens),
         "usd": None if outcome.usd is None else repr(outcome.usd),
         "lesson": None if outcome.lesson is None else str(int(outcome.lesson)),
+        "example": outcome.example,
         "space": None if outcome.vector is None else space.tag,
         space.field: outcome.vector,
     }
