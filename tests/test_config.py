@@ -13,8 +13,18 @@ from hypothesis import strategies as st
 
 from steprouter.config import RouterConfig, StorePlace, load, load_place
 from steprouter.config.document import read_document
-from steprouter.config.fields import AbilityFields, ModelFields, PolicyFields, PriceFields, RuleFields
+from steprouter.config.fields import (
+    AbilityFields,
+    LessonFields,
+    MemoryFields,
+    ModelFields,
+    PolicyFields,
+    PriceFields,
+    RuleFields,
+)
 from steprouter.errors import ConfigError
+from steprouter.memory.lessons import Lessons
+from steprouter.memory.policy import MemoryPolicy
 from steprouter.models.card import Abilities, ModelCard, Price, Tier
 from steprouter.routing.policy import Policy
 from steprouter.routing.rules import Rule
@@ -241,16 +251,40 @@ def test_the_example_in_the_documentation_can_be_loaded(loaded: Load) -> None:
     assert config.policy.reference == "large"
 
 
+def test_memory_is_on_unless_the_file_says_otherwise(loaded: Load) -> None:
+    plain = loaded(WHOLE)
+    assert plain.memory == MemoryPolicy()
+    off = loaded(WHOLE + "memory: {on: false, lessons: {kinds: [extract], tokens: 300, models: small}}\n")
+    assert (off.memory.on, off.memory.lessons) == (False, Lessons(kinds=("extract",), tokens=300, models=("small",)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("memory: {lessons: {tokens: 3}}", "tokens of a lesson must be 100 or more"),
+        ("memory: {lessons: {models: [huge]}}", "'huge'"),
+        ("memory: {embedder: magic}", "memory.embedder"),
+        ("memory: {lessons: {kinds: [dance]}}", "memory.lessons.kinds"),
+    ],
+)
+def test_a_mistake_about_memory_is_named_with_its_line(wrong: str, said: str, loaded: Load) -> None:
+    with pytest.raises(ConfigError, match=said) as error:
+        loaded(WHOLE + wrong + "\n")
+    assert ":" in str(error.value)
+
+
 PAIRS: Mapping[type, type] = {
     ModelFields: ModelCard,
     PriceFields: Price,
     AbilityFields: Abilities,
     RuleFields: Rule,
     PolicyFields: Policy,
+    LessonFields: Lessons,
+    MemoryFields: MemoryPolicy,
 }
 
 
-@pytest.mark.parametrize("shape", [ModelFields, PriceFields, AbilityFields, RuleFields, PolicyFields])
+@pytest.mark.parametrize("shape", PAIRS)
 def test_a_file_can_say_exactly_what_the_values_hold(shape: type[ModelFields]) -> None:
     value = PAIRS[shape]
     assert set(shape.model_fields) == {field.name for field in fields(value)}

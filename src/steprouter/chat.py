@@ -21,6 +21,7 @@ from .arguments import card_of, refuse_reserved, refuse_unknown_fields, refuse_w
 from .drive import Clock, Run
 from .engine import Engine, Keeping
 from .errors import ConfigError
+from .memory.face import Memory
 from .memory.policy import MemoryPolicy
 from .messages import closing_chunks, error_of, gateway, live_chunk, whole_message
 from .models.card import ModelCard
@@ -127,6 +128,7 @@ class StepRouter(BaseChatModel):
             store=settings.store,
             tenant=settings.tenant,
             tracing=settings.tracing,
+            memory_policy=settings.memory,
         )
 
     # What people ask of a router
@@ -140,6 +142,11 @@ class StepRouter(BaseChatModel):
     def traces(self) -> Traces:
         """What happened: `traces.list(thread)`, `traces.get(step_id)`; of another tenant `traces.of(tenant)`."""
         return self.engine.traces
+
+    @property
+    def memory(self) -> Memory:
+        """What is remembered: `search`, `session`, `overview`; `export` and `load` copy it, `forget` erases it."""
+        return self.engine.remembered
 
     def recommend(
         self,

@@ -192,7 +192,8 @@ class Take:
             return Usage()
         said = self.shaper.answer()
         spoken = estimate_tokens(said.text) + sum(estimate_tokens(c.name + c.raw) for c in said.tool_calls)
-        return Usage(input_tokens=self.step.needs.input_tokens, output_tokens=spoken, estimated=True)
+        asked = self.step.needs.input_tokens + self.command.lesson_tokens
+        return Usage(input_tokens=asked, output_tokens=spoken, estimated=True)
 
 
 class Driver:

@@ -10,19 +10,21 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables.config import RunnableConfig, ensure_config
 from langchain_core.utils.uuid import uuid7
 
 from .drive import Clock, Driver, Run, SystemClock, Tell
-from .embedding.choose import embedder_of
+from .embedding.default import DefaultEmbedder
+from .embedding.embedder import Embedder
 from .embedding.timed import TimedEmbedder
 from .errors import ConfigError
 from .flow import Note, Outcome, Setting, run_step
+from .memory.face import Memory
 from .memory.labels import Source, label
 from .memory.policy import MemoryPolicy
 from .memory.recall import Recalled
@@ -46,6 +48,9 @@ from .tracing.archive import Traces, store_trace
 from .tracing.make import make_trace
 from .tracing.record import Trace
 from .tracing.sink import Sink
+
+if TYPE_CHECKING:
+    from .store.memory.custody import Custody
 
 log = logging.getLogger("steprouter")
 
@@ -150,8 +155,14 @@ class Engine:
         self.clock = clock or SystemClock()
         self.prices = {card.name: card.price for card in self.cards}
         self.connection: Connection = connect(self.kept.store)
-        self.embedder = TimedEmbedder(embedder_of(self.kept.memory.embedder))
-        self.memory = open_recollection(self.connection, self.embedder, self.cards) if self.kept.memory.on else None
+        self.embedder = TimedEmbedder(embedder_for(self.kept.memory))
+        self.memory = (
+            open_recollection(self.connection, self.embedder, self.cards, self.kept.memory)
+            if self.kept.memory.on
+            else None
+        )
+        lessons = self.kept.memory.lessons if self.memory is not None else None
+        self.setting = Setting(cards=self.cards, policy=policy, lessons=lessons)
         self.shelf = Shelf(self.connection, self.memory, self.clock)
         self.sink: Sink[Settled] = Sink(self.shelf.write)
         self.traces = Traces(self.shelf.keeper, tenant=self.kept.tenant or "default", flush=self.sink.flush)
@@ -192,13 +203,12 @@ class Engine:
             ConfigError: `model` is none of the router's.
         """
         step, tell = self.read(ask, config, model)
-        return self.driver.begin(step, run_step(step, ask, Setting(cards=self.cards, policy=self.policy)), tell)
+        return self.driver.begin(step, run_step(step, ask, self.setting), tell)
 
     async def abegin(self, ask: Ask, config: Mapping[str, Any] | None = None, model: str | None = None) -> Run:
         """As `begin`, without blocking the event loop."""
         step, tell = self.read(ask, config, model)
-        flow = run_step(step, ask, Setting(cards=self.cards, policy=self.policy))
-        return await self.driver.abegin(step, flow, tell)
+        return await self.driver.abegin(step, run_step(step, ask, self.setting), tell)
 
     def recommend(self, ask: Ask, config: Mapping[str, Any] | None = None) -> tuple[Step, Decision]:
         """The decision for `ask`, without calling anybody and without a trace."""
@@ -219,6 +229,19 @@ class Engine:
     def policy_text(self) -> str:
         """The policy in words, for LangChain's cache, which asks at every call."""
         return repr(self.policy)
+
+    @cached_property
+    def remembered(self) -> Memory:
+        """Memory for people; also where it is off, so that what was remembered before can be erased."""
+        memory = self.memory or open_recollection(self.connection, self.embedder, self.cards, self.kept.memory)
+
+        @cache
+        def custody() -> Custody:
+            from .store.memory.custody import Custody  # brings the client library
+
+            return Custody(memory, self.shelf.keeper, self.clock.now)
+
+        return Memory(custody, tenant=self.kept.tenant or "default", flush=self.sink.flush)
 
     def settle(self, run: Run, outcome: Outcome) -> None:
         """Make the trace of an ended step, and hand it to the sink with what is to be remembered."""
@@ -245,6 +268,8 @@ class Engine:
             vector=bytes_of(outcome.vector),
             recalled=outcome.recalled,
             seconds=run.seconds,
+            examples=outcome.decision.examples,
+            material=outcome.material,
         )
         left = remember(ended, self.prices, memory.prompt_key)
         memory.remember(left, self.clock.now())
@@ -299,13 +324,29 @@ class Engine:
         self.close()
 
 
-def open_recollection(connection: Connection, embedder: TimedEmbedder, cards: Sequence[ModelCard]) -> Recollection:
+def embedder_for(memory: MemoryPolicy) -> Embedder:
+    """The embedder that a user gave, or ours.
+
+    Raises:
+        ConfigError: What was given is none.
+    """
+    if memory.embedder is None:
+        return DefaultEmbedder()
+    from .embedding.choose import embedder_of  # brings NumPy, which whoever gave an embedder has anyway
+
+    return embedder_of(memory.embedder)
+
+
+def open_recollection(
+    connection: Connection, embedder: TimedEmbedder, cards: Sequence[ModelCard], policy: MemoryPolicy
+) -> Recollection:
     """What remembers, with the deployment's secret; apart from the engine, which its thread must not hold."""
 
     def keys() -> Keys:
         return Keys(secret=load_secret(connection.settings().data_dir or default_data_dir()))
 
-    return Recollection(connection, keys, embedder.embedder, models=[card.name for card in cards])
+    models = [card.name for card in cards]
+    return Recollection(connection, keys, embedder.embedder, models=models, lessons=policy.lessons)
 
 
 def check_score(score: float) -> None:

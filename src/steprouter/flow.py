@@ -13,8 +13,11 @@ from typing import Any, Generic, Literal, TypeVar
 
 from .answering.attempt import Attempt
 from .answering.check import problems
+from .answering.example import with_example
 from .answering.progress import Accept, GiveUp, Try, next_move
 from .answering.shape import Hold, Shaping
+from .memory.drafts import Material, glean
+from .memory.lessons import Lessons
 from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
 from .models.card import ModelCard
 from .routing.decide import decide
@@ -76,16 +79,18 @@ class Call(Command[Attempt]):
         why: Why it is tried now.
         ask: What to say to it.
         shaping: What the consumer may see before the answer is checked.
+        lesson_tokens: What an example in it adds to the step's own prompt.
     """
 
     model: str
     why: str
     ask: Ask = field(repr=False)
     shaping: Shaping = field(default_factory=Shaping)
+    lesson_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Race(Command["Sequence[Attempt]"]):
+class Race(Command[tuple[Attempt, ...]]):
     """Call a second model if the first has said nothing after a while; the first to speak answers (hedging).
 
     Attributes:
@@ -143,6 +148,7 @@ class Outcome:
         gave_up: Why there is no answer; None if there is one.
         recalled: What was known when the step began.
         vector: The step's text as a vector, or why there is none.
+        material: What there is to learn from it; None where lessons are not kept.
     """
 
     step: Step
@@ -152,6 +158,7 @@ class Outcome:
     gave_up: GiveUp | None = None
     recalled: Recalled = field(default_factory=Recalled, repr=False)
     vector: Vector | Missing = field(default=NOT_KEPT, repr=False)
+    material: Material | None = field(default=None, repr=False)
 
     @property
     def degraded(self) -> tuple[str, ...]:
@@ -166,10 +173,12 @@ class Setting:
     Attributes:
         cards: The models.
         policy: What the user asks.
+        lessons: What the user asks of lessons; None keeps and shows none.
     """
 
     cards: tuple[ModelCard, ...]
     policy: Policy
+    lessons: Lessons | None = None
 
 
 def perform(command: Command[R]) -> Flow[R]:
@@ -189,14 +198,16 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
     decision = decide(step, setting.cards, setting.policy, recalled)
     yield from tell_decision(decision, recalled)
     attempts, ending = yield from answer(ask, decision, setting.policy)
+    given, lessons = ending.attempt if isinstance(ending, Accept) else None, setting.lessons
     outcome = Outcome(
         step=step,
         decision=decision,
         attempts=attempts,
-        answered_by=ending.attempt if isinstance(ending, Accept) else None,
+        answered_by=given,
         gave_up=ending if isinstance(ending, GiveUp) else None,
         recalled=recalled,
         vector=vector,
+        material=None if lessons is None else glean(step, ask, decision, given, setting.cards, lessons),
     )
     yield from perform(Settle(outcome=outcome))
     return outcome
@@ -216,11 +227,20 @@ def answer(ask: Ask, decision: Decision, policy: Policy) -> Flow[tuple[tuple[Att
     while isinstance(move := next_move(decision, attempts, policy), Try):
         if attempts:
             yield from tell_change(attempts[-1], move)
-        attempt = yield from perform(Call(model=move.model, why=move.why, ask=ask, shaping=shaping_for(ask, policy)))
+        attempt = yield from perform(call_for(move, ask, decision, policy))
         if attempt.answer is not None:
             attempt = replace(attempt, problems=problems(attempt.answer, ask))
         attempts = (*attempts, attempt)
     return attempts, move
+
+
+def call_for(move: Try, ask: Ask, decision: Decision, policy: Policy) -> Call:
+    """The call of a model: what is asked, on a copy with an example if it is to be shown one."""
+    candidate, shaping = decision.candidate(move.model), shaping_for(ask, policy)
+    if candidate.example is None or not candidate.example.shown:
+        return Call(model=move.model, why=move.why, ask=ask, shaping=shaping)
+    taught, tokens = with_example(ask, candidate.example.lesson), candidate.lesson_tokens
+    return Call(model=move.model, why=move.why, ask=taught, shaping=shaping, lesson_tokens=tokens)
 
 
 def shaping_for(ask: Ask, policy: Policy) -> Shaping:

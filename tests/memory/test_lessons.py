@@ -12,23 +12,11 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from steprouter.answering.answer import Answer, ToolCall
 from steprouter.answering.attempt import Attempt
 from steprouter.errors import ConfigError
+from steprouter.memory.books import at_hand, book_of, is_superfluous, suits
 from steprouter.memory.drafts import Draft, clipped, cut, draft_of, sealed, sealed_result, tool_results, with_result
+from steprouter.memory.effect import Effect, Verdict, effect_of, superfluous
 from steprouter.memory.labels import Source, label
-from steprouter.memory.lessons import (
-    AtHand,
-    Effect,
-    Lesson,
-    Lessons,
-    Verdict,
-    at_hand,
-    book_of,
-    drawn,
-    effect_of,
-    is_superfluous,
-    judged,
-    suits,
-    superfluous,
-)
+from steprouter.memory.lessons import AtHand, Lesson, Lessons, drawn, judged
 from steprouter.memory.outcomes import Tally
 from steprouter.memory.policy import MemoryPolicy
 from steprouter.memory.recall import Recalled

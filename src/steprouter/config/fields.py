@@ -97,12 +97,33 @@ class PolicyFields(Fields):
     stream_structured: bool = False
 
 
+class LessonFields(Fields):
+    """`Lessons`."""
+
+    tokens: int = 400
+    kinds: tuple[StepKind, ...] = ()
+    per_kind: int = 500
+    holdout: float = 0.2
+    similarity: float = 0.75
+    per_user: bool = True
+    models: Words = ()
+
+
+class MemoryFields(Fields):
+    """A `MemoryPolicy`; other embedders than these two are handed over in Python."""
+
+    on: bool = True
+    embedder: Literal["static", "onnx"] = "static"
+    lessons: LessonFields | None = None
+
+
 class FileFields(StoreFields):
     """The whole file."""
 
     models: tuple[ModelFields, ...] = Field(min_length=1)
     policy: PolicyFields = PolicyFields()
     tracing: bool = True
+    memory: MemoryFields = MemoryFields()
 
 
 FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
@@ -112,5 +133,7 @@ FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
     ("models", "abilities"): AbilityFields,
     ("policy",): PolicyFields,
     ("policy", "rules"): RuleFields,
+    ("memory",): MemoryFields,
+    ("memory", "lessons"): LessonFields,
 }
 """The fields at each place of the file, positions in lists left out."""

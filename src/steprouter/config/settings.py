@@ -10,13 +10,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ..embedding.onnx import OnnxEmbedder
 from ..errors import ConfigError
+from ..memory.lessons import Lessons
+from ..memory.policy import MemoryPolicy
 from ..models.card import Abilities, ModelCard, Price
 from ..routing.policy import Policy
 from ..routing.rules import Rule, names, refuse_unknown
 from .complaints import check
 from .document import Document, read_document
-from .fields import FIELDS_AT, FileFields, ModelFields, PolicyFields, RuleFields
+from .fields import FIELDS_AT, FileFields, MemoryFields, ModelFields, PolicyFields, RuleFields
 from .place import overridden
 
 
@@ -30,6 +33,7 @@ class RouterConfig:
         store: Where traces and memory are kept; may hold a password.
         tenant: Whose data the steps are; None lets each run say.
         tracing: Whether traces are kept.
+        memory: What is remembered, and how.
     """
 
     models: tuple[ModelCard, ...]
@@ -37,6 +41,7 @@ class RouterConfig:
     store: str = field(default="embedded", repr=False)
     tenant: str | None = None
     tracing: bool = True
+    memory: MemoryPolicy = field(default_factory=MemoryPolicy)
 
 
 def load(path: str | PathLike[str], *, environment: Mapping[str, str] | None = None) -> RouterConfig:
@@ -61,7 +66,21 @@ def load(path: str | PathLike[str], *, environment: Mapping[str, str] | None = N
         store=place.store,
         tenant=place.tenant,
         tracing=fields.tracing,
+        memory=make_memory(document, fields.memory, cards),
     )
+
+
+def make_memory(document: Document, fields: MemoryFields, cards: Sequence[ModelCard]) -> MemoryPolicy:
+    """What is remembered. An embedder whose packages are missing is an error here, not at the first step."""
+    lessons: Lessons | None = None
+    if fields.lessons is not None:
+        given = fields.lessons.model_dump(exclude_unset=True)
+        lessons = document.build(("memory", "lessons"), partial(Lessons, **given))
+        known = {card.name for card in cards}
+        check_models = partial(refuse_unknown, "lessons", "model", set(lessons.models), known)
+        document.build(("memory", "lessons", "models"), check_models)
+    embedder = document.build(("memory", "embedder"), OnnxEmbedder) if fields.embedder == "onnx" else None
+    return MemoryPolicy(on=fields.on, embedder=embedder, lessons=lessons)
 
 
 def with_mode(policy: Policy, environment: Mapping[str, str]) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ class Kept:
     outcome: Remembered
     kind: Counted
     node: Counted | None
+    sides: dict[str, Counted] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -49,30 +51,43 @@ class Shelf:
 
     kept: dict[str, Kept] = field(default_factory=dict)
     tallies: dict[str | None, dict[str, Tally]] = field(default_factory=dict)
+    effect: dict[str, Tally] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     neighbourhood: Neighbourhood | None = None
 
 
 class LocalMemory:
-    """Sessions, outcomes and tallies of this process. Safe in threads."""
+    """Sessions, outcomes and tallies of this process. Safe in threads and after a fork."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.begin()
         self.sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self.shelves: OrderedDict[tuple[str, str], Shelf] = OrderedDict()
         self.pending: OrderedDict[tuple[str, str], Label] = OrderedDict()
+
+    def begin(self) -> None:
+        """A new lock, in this process."""
+        self.lock = threading.Lock()
+        self.process = os.getpid()
+
+    @property
+    def alone(self) -> threading.Lock:
+        """What only one thread holds."""
+        if self.process != os.getpid():
+            self.begin()  # a fork may have copied a lock that a thread held which it did not copy
+        return self.lock
 
     def session(self, step: Step) -> Session | Missing:
         """The session of the step's thread; a new one where nothing is known."""
         thread = step.place.thread
         if thread is None:
             return NOT_KEPT
-        with self.lock:
+        with self.alone:
             return self.sessions.get((step.place.tenant, thread), Session())
 
     def counters(self, step: Step) -> Counters:
         """The tallies of the step's kind and node."""
-        with self.lock:
+        with self.alone:
             shelf = self.shelves.get((step.place.tenant, str(step.kind)))
             if shelf is None:
                 return Counters()
@@ -84,7 +99,7 @@ class LocalMemory:
         """The tenant's outcomes of a kind that have a vector."""
         from .neighbours import empty
 
-        with self.lock:
+        with self.alone:
             shelf = self.shelves.get((tenant, kind))
             if shelf is None:
                 return empty(dimension)
@@ -98,7 +113,7 @@ class LocalMemory:
 
     def remember(self, one: Remembrance, now: float) -> None:
         """Keep what an ended step left; a second time changes nothing."""
-        with self.lock:
+        with self.alone:
             for outcome in one.outcomes:
                 self.keep(one.tenant, outcome, now)
             if one.session is not None and one.thread is not None:
@@ -110,7 +125,7 @@ class LocalMemory:
 
     def label(self, tenant: str, label: Label, now: float) -> int:
         """Label an outcome: 1 if it was taken, 0 if a better label is there, 2 if it waits for its outcome."""
-        with self.lock:
+        with self.alone:
             return self.relabel(tenant, label, now)
 
     def keep(self, tenant: str, outcome: Remembered, now: float) -> None:
@@ -124,6 +139,7 @@ class LocalMemory:
             outcome=outcome,
             kind=self.counted(shelf, None, outcome, now),
             node=None if outcome.node is None else self.counted(shelf, outcome.node, outcome, now),
+            sides=count_sides(shelf, outcome, outcome.label, {}, now),
         )
         self.show(shelf, outcome, now)
         if len(shelf.kept) > PER_SHELF:
@@ -150,6 +166,7 @@ class LocalMemory:
             kept.kind = self.recounted(shelf, None, kept.outcome, label, kept.kind, now)
             if kept.node is not None:
                 kept.node = self.recounted(shelf, kept.outcome.node, kept.outcome, label, kept.node, now)
+            kept.sides = count_sides(shelf, kept.outcome, label, kept.sides, now)
             kept.outcome = replace(kept.outcome, label=label)
             self.show(shelf, kept.outcome, now)
             return 1
@@ -178,9 +195,21 @@ class LocalMemory:
         if outcome.vector is not None:
             shelf.rows[outcome.id] = row_of(outcome, now)
 
+    def label_of(self, tenant: str, step_id: str) -> Label | None:
+        """The verdict on a step so far."""
+        with self.alone:
+            found = (shelf.kept[step_id] for shelf in self.of_tenant(tenant) if step_id in shelf.kept)
+            return next((kept.outcome.label for kept in found), None)
+
+    def effect(self, tenant: str, kind: str) -> dict[str, Tally]:
+        """What lessons did at a kind of step: a tally for each side, and for each lesson that was shown."""
+        with self.alone:
+            shelf = self.shelves.get((tenant, kind))
+            return {} if shelf is None else dict(shelf.effect)
+
     def episode(self, tenant: str, thread: str) -> list[tuple[Remembered, Counters]]:
         """The outcomes of a thread, oldest first, each with the tallies of its kind."""
-        with self.lock:
+        with self.alone:
             found = [
                 (kept.outcome, Counters(kind=dict(shelf.tallies.get(None, {}))))
                 for shelf in self.of_tenant(tenant)
@@ -191,7 +220,7 @@ class LocalMemory:
 
     def forget(self, tenant: str, *, thread: str | None = None, user: str | None = None) -> int:
         """Forget a tenant, or what belongs to one thread or user of it; the number of records."""
-        with self.lock:
+        with self.alone:
             before = len(self.sessions) + sum(len(shelf.kept) for shelf in self.shelves.values())
             if thread is None and user is None:
                 self.sessions = OrderedDict((k, v) for k, v in self.sessions.items() if k[0] != tenant)
@@ -218,6 +247,17 @@ class LocalMemory:
                 shelf.neighbourhood = shelf.neighbourhood.with_rows((), without=gone.keys())
         for one in threads:
             self.sessions.pop((tenant, one), None)
+
+
+def count_sides(
+    shelf: Shelf, outcome: Remembered, label: Label, old: dict[str, Counted], now: float
+) -> dict[str, Counted]:
+    """Count a label in the tallies of the lessons' effect, in place of what was counted before."""
+    counted = {}
+    for side in outcome.sides:
+        known = shelf.effect.get(side, Tally())
+        shelf.effect[side], counted[side] = count(known, label, at=outcome.at, now=now, old=old.get(side))
+    return counted
 
 
 def row_of(outcome: Remembered, now: float, *, name: str | None = None) -> Row:

@@ -15,6 +15,9 @@ HALF_LIFE_SECONDS = 14 * 24 * 3600
 HALF_LIFE_LABELS = 1000
 """A count loses half its mass in two weeks, and half in a thousand newer labels; both at once."""
 
+WITH, WITHOUT = "with", "without"
+"""Tallies of what lessons do: one was at hand and shown, or at hand and withheld. A lesson's own has its id."""
+
 AVERAGE_LABELS = 20
 """Averages are plain means at first and forget at this pace later."""
 
@@ -38,6 +41,7 @@ class Remembered:
         seconds: How long it took.
         first_token_seconds: Time to first token (TTFT); None if nothing came.
         lesson: Whether an example from memory was shown to the model; None where none was at hand.
+        example: Which lesson was at hand; None where there was none.
         given: Whether its answer was given; the others were found insufficient before.
     """
 
@@ -55,7 +59,15 @@ class Remembered:
     seconds: float = 0.0
     first_token_seconds: float | None = None
     lesson: bool | None = None
+    example: str | None = None
     given: bool = True
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The tallies of the lessons' effect that count it: the side, and the lesson if it was shown."""
+        if self.lesson is None or self.example is None:
+            return ()
+        return (WITH, self.example) if self.lesson else (WITHOUT,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .lessons import Lessons
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryPolicy:
@@ -14,7 +16,9 @@ class MemoryPolicy:
         on: Whether anything is; without memory each step is routed as if it were the first.
         embedder: Turns a step's text into a vector: None for the table in this package, or an embedder of
             `steprouter.embedding`, a LangChain `Embeddings`, or a redisvl vectorizer.
+        lessons: Whether solved steps are kept, redacted, and shown to weaker models as examples; None keeps none.
     """
 
     on: bool = True
     embedder: Any = None
+    lessons: Lessons | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import NoAbleModel
+from ..memory.lessons import AtHand, Example
 from ..memory.recall import Recalled
 from ..models.card import ModelCard, Tier
 from ..models.cost import Usage, cost_usd
@@ -32,11 +33,15 @@ def decide(step: Step, cards: Sequence[ModelCard], policy: Policy, recalled: Rec
         listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
         raise NoAbleModel(f"no model can take this {step.kind} step ({listed}); add a model, or widen the rule")
     floor = tier_floor(step, policy)
-    costs = {card.name: expected_usd(card, step) for card in cards}
+    examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
+    costs = {card.name: expected_usd(card, step, examples.get(card.name)) for card in cards}
     ordered = sorted(able, key=lambda card: order_key(card, floor, costs[card.name]))
     reference = reference_card(cards, able, policy)
     first = ordered[0]
-    kept = [candidate(c, costs[c.name], standing(c, step, floor, first, costs)) for c in ordered]
+    kept = [
+        candidate(c, costs[c.name], standing(c, step, floor, first, costs), example=examples.get(c.name))
+        for c in ordered
+    ]
     if policy.mode == "observe":
         kept = reference_first(kept, reference.name)
     lost = [candidate(c, costs[c.name], refused[c.name], kept=False) for c in cards if c.name in refused]
@@ -88,10 +93,27 @@ def order_key(card: ModelCard, floor: Tier, usd: float | None) -> tuple[bool, fl
     return (True, -rank, price) if short else (False, price, rank)
 
 
-def expected_usd(card: ModelCard, step: Step) -> float | None:
+def examples_for(step: Step, able: Sequence[ModelCard], rule: Rule | None, recalled: Recalled) -> Mapping[str, Example]:
+    """The lesson that is at hand for each able model, where its window has room for one."""
+    known = recalled.section("lessons")
+    if not isinstance(known, AtHand) or not known.lessons:
+        return {}
+    found: dict[str, Example] = {}
+    for card in able:
+        example = known.example(step, card.name, tier_of(card), rule.name if rule else None)
+        if example is not None:
+            longer = replace(step.needs, input_tokens=step.needs.input_tokens + example.lesson.tokens)
+            if lacks(card, longer) is None:
+                found[card.name] = example
+    return found
+
+
+def expected_usd(card: ModelCard, step: Step, example: Example | None = None) -> float | None:
     """Expected cost of `step` on `card` with a cold prompt cache; None where the price is unknown."""
+    more = example.lesson.tokens if example is not None and example.shown else 0
     output = min(OUTPUT_TOKENS[step.kind], step.needs.output_tokens or OUTPUT_TOKENS[step.kind])
-    return cost_usd(Usage(input_tokens=step.needs.input_tokens, output_tokens=output, estimated=True), card.price)
+    prompt = step.needs.input_tokens + more
+    return cost_usd(Usage(input_tokens=prompt, output_tokens=output, estimated=True), card.price)
 
 
 def reference_card(cards: Sequence[ModelCard], able: Sequence[ModelCard], policy: Policy) -> ModelCard:
@@ -100,9 +122,13 @@ def reference_card(cards: Sequence[ModelCard], able: Sequence[ModelCard], policy
     return stated or max(able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else 0.0))
 
 
-def candidate(card: ModelCard, usd: float | None, reason: str, *, kept: bool = True) -> Candidate:
+def candidate(
+    card: ModelCard, usd: float | None, reason: str, *, kept: bool = True, example: Example | None = None
+) -> Candidate:
     """What the decision says of `card`."""
-    return Candidate(model=card.name, tier=tier_of(card), kept=kept, reason=reason, expected_usd=usd)
+    if example is not None and example.shown:
+        reason = f"{reason}; shown a solved example (~{example.lesson.tokens} tokens)"
+    return Candidate(model=card.name, tier=tier_of(card), kept=kept, reason=reason, expected_usd=usd, example=example)
 
 
 def standing(card: ModelCard, step: Step, floor: Tier, first: ModelCard, costs: Mapping[str, float | None]) -> str:

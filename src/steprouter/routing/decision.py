@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from ..memory.lessons import Example
 from ..models.card import Tier
 
 
@@ -16,7 +18,9 @@ class Candidate:
         tier: Its strength.
         kept: Whether it may be tried.
         reason: Why it stands where it stands, or why it was refused.
-        expected_usd: Expected cost of the step on this model; None where its price is unknown.
+        expected_usd: Expected cost of the step on this model, a shown example included; None where its price is
+            unknown.
+        example: A lesson that was at hand for this model, shown or withheld; None if there was none.
     """
 
     model: str
@@ -24,6 +28,12 @@ class Candidate:
     kept: bool
     reason: str
     expected_usd: float | None = None
+    example: Example | None = field(default=None, repr=False)
+
+    @property
+    def lesson_tokens(self) -> int:
+        """Prompt tokens that the example adds; 0 where none is shown."""
+        return self.example.lesson.tokens if self.example is not None and self.example.shown else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +58,11 @@ class Decision:
     def models(self) -> tuple[str, ...]:
         """Names of the models to try, in order; never empty."""
         return tuple(c.model for c in self.candidates if c.kept)
+
+    @property
+    def examples(self) -> Mapping[str, Example]:
+        """The examples that were at hand, by model."""
+        return {c.model: c.example for c in self.candidates if c.example is not None}
 
     def candidate(self, model: str) -> Candidate:
         """What the decision says of `model`."""

@@ -13,13 +13,12 @@ from .ask import Ask
 from .digests import read_trail, step_of
 from .kinds import read_kind
 from .step import Evidence, Needs, Place, Step, StepKind, Trail, Verdict
+from .text import STEP_TEXT_CHARACTERS as STEP_TEXT_CHARACTERS
+from .text import asked_text
 
 IMAGE_TYPES = frozenset({"image", "image_url", "input_image"})
 AUDIO_TYPES = frozenset({"audio", "input_audio"})
 FILE_TYPES = frozenset({"file", "input_file", "document", "video"})
-
-STEP_TEXT_CHARACTERS = 2_000
-"""Enough of the last human message to tell what a step is about; more costs time and tells no more."""
 
 
 def read_step(
@@ -52,7 +51,7 @@ def read_step(
         evidence=evidence,
         needs=needs,
         tool_names=ask.tools.names,
-        text=step_text(ask.messages),
+        text=asked_text(ask.messages),
         started_at=started_at,
         trail=read_trail(ask.messages, key) if key is not None and place.thread is not None else Trail(),
     )
@@ -159,11 +158,3 @@ def block_types(messages: Sequence[BaseMessage]) -> Iterator[str]:
             for block in message.content:
                 if isinstance(block, dict):
                     yield str(block.get("type", ""))
-
-
-def step_text(messages: Sequence[BaseMessage]) -> str:
-    """The last human message, or the last message where no human spoke; its beginning if it is long."""
-    for message in reversed(messages):
-        if message.type == "human":
-            return message.text[:STEP_TEXT_CHARACTERS]
-    return messages[-1].text[:STEP_TEXT_CHARACTERS] if messages else ""

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from ..answering.attempt import Attempt
 from ..answering.failures import Failure
+from ..memory.lessons import Example
 from ..models.card import Price
 from ..models.cost import cost_usd
 from ..routing.decision import Candidate, Decision
 from ..step.step import Step
-from .record import AttemptRecord, CandidateRecord, FailureRecord, Trace
+from .record import AttemptRecord, CandidateRecord, FailureRecord, LessonRecord, Trace
 
 
 def make_trace(
@@ -30,6 +31,7 @@ def make_trace(
     cost = sum(known) if len(known) == len(costs) else None
     price = prices.get(decision.reference) if decision.reference else None
     reference_cost = cost_usd(answered_by.usage, price) if answered_by else None
+    examples = decision.examples
     return Trace(
         step_id=step.id,
         started_at=step.started_at,
@@ -46,7 +48,7 @@ def make_trace(
         reason=decision.reason,
         rule=decision.rule,
         candidates=tuple(candidate_record(c) for c in decision.candidates),
-        attempts=tuple(attempt_record(a, usd) for a, usd in zip(attempts, costs, strict=True)),
+        attempts=tuple(attempt_record(a, usd, examples.get(a.model)) for a, usd in zip(attempts, costs, strict=True)),
         reference=decision.reference,
         cost_usd=cost,
         reference_cost_usd=reference_cost,
@@ -65,10 +67,11 @@ def candidate_record(candidate: Candidate) -> CandidateRecord:
         kept=candidate.kept,
         reason=candidate.reason,
         expected_usd=candidate.expected_usd,
+        lesson_tokens=candidate.lesson_tokens,
     )
 
 
-def attempt_record(attempt: Attempt, usd: float | None) -> AttemptRecord:
+def attempt_record(attempt: Attempt, usd: float | None, example: Example | None = None) -> AttemptRecord:
     """An attempt as the trace keeps it: figures and reasons, no content."""
     failure, usage = attempt.failure, attempt.usage
     return AttemptRecord(
@@ -87,7 +90,14 @@ def attempt_record(attempt: Attempt, usd: float | None) -> AttemptRecord:
         failure=None if failure is None else failure_record(failure),
         problems=attempt.problems,
         shown_characters=len(attempt.shown),
+        lesson=None if example is None else lesson_record(example),
     )
+
+
+def lesson_record(example: Example) -> LessonRecord:
+    """A lesson at hand as the trace keeps it."""
+    lesson = example.lesson
+    return LessonRecord(id=lesson.id, tokens=lesson.tokens, shown=example.shown, propensity=example.propensity)
 
 
 def failure_record(failure: Failure) -> FailureRecord:

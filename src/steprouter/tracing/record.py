@@ -28,6 +28,7 @@ class CandidateRecord(Part):
         kept: Whether it might be tried.
         reason: Why it stood where it stood, or why it was refused.
         expected_usd: Expected cost of the step on it; None where its price is unknown.
+        lesson_tokens: Prompt tokens that a shown lesson adds.
     """
 
     model: str
@@ -35,6 +36,23 @@ class CandidateRecord(Part):
     kept: bool
     reason: str
     expected_usd: float | None = None
+    lesson_tokens: int = 0
+
+
+class LessonRecord(Part):
+    """A lesson that was at hand for an attempt; its text is not in the trace.
+
+    Attributes:
+        id: Its name, by which it can be read and deleted.
+        tokens: Estimated length of the example.
+        shown: Whether the model was shown it; withheld otherwise, to have something to compare with.
+        propensity: Probability with which it was shown or withheld, as it was.
+    """
+
+    id: str
+    tokens: int
+    shown: bool
+    propensity: float = 1.0
 
 
 class FailureRecord(Part):
@@ -66,6 +84,7 @@ class AttemptRecord(Part):
         failure: What went wrong, if it failed.
         problems: What the checks found wrong with a finished answer.
         shown_characters: How much of its text the consumer saw.
+        lesson: The lesson that was at hand; None if there was none.
     """
 
     model: str
@@ -83,6 +102,7 @@ class AttemptRecord(Part):
     failure: FailureRecord | None = None
     problems: tuple[str, ...] = ()
     shown_characters: int = 0
+    lesson: LessonRecord | None = None
 
 
 class FeedbackRecord(Part):

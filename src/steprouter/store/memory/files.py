@@ -40,7 +40,8 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"path must be a file that can be written, got {str(path)!r}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"path must be a file that can be written, got {str(path)!r}: {reason}") from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

@@ -193,14 +193,16 @@ def find(connection: Connection, keys: Keys, tenant: str, whom: Whom) -> Found:
     Raises:
         StoreError: The store is away.
     """
-    found = Found()
+    found, mentioned = Found(), list[Named]()
     for chunk in tenant_keys(connection, keys, tenant):
         found.keys.update({one.key: one.sort for one in chunk if whom.means_key(one)})
         for one, thread, user in owners(connection, chunk):
             take(found, whom, one, thread, user)
         found.lists += [one for one in chunk if one.label in LISTS]
-        traces = [one for one in chunk if one.label == "step"]
-        found.keys.update({one.key: one.sort for one in mentioning(connection, traces, whom.names)})
+        mentioned += mentioning(connection, [one for one in chunk if one.label == "step"], whom.names)
+    going = [one for one in mentioned if one.id not in found.theirs]
+    found.keys.update({one.key: one.sort for one in going})
+    found.mine.update(one.id for one in going)
     for digest in sorted({whom.thread, *whom.threads} - {None}, key=str):
         add_thread(connection, keys, tenant, found, str(digest), whole=digest == whom.thread)
     add_by_step(connection, keys, tenant, found)

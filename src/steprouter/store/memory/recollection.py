@@ -13,9 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from steprouter.errors import ConfigError, StoreError
+from steprouter.memory.effect import Effect
 from steprouter.memory.episodes import Share, odds, spread
 from steprouter.memory.labels import Label
-from steprouter.memory.lessons import Effect, Lesson, Lessons
+from steprouter.memory.lessons import Lesson, Lessons
 from steprouter.memory.local import LocalMemory
 from steprouter.memory.recall import Missing, Recalled
 from steprouter.memory.remember import Remembrance
@@ -88,7 +89,6 @@ class Recollection:
         self.find_keys = keys
         self.embedder = embedder
         self.models = tuple(models)
-        self.space = Space(identity=embedder.identity, dimension=embedder.dimension)
         self.local = LocalMemory()
         self.lessons = lessons
         self.remotes: dict[int, RedisMemory] = {}
@@ -111,6 +111,11 @@ class Recollection:
             log.warning("memory is this process's only: %s", error)
             self.refused = Missing(reason=str(error))
             return None
+
+    @cached_property
+    def space(self) -> Space:
+        """Where vectors live; the first look may load an embedder."""
+        return Space(identity=self.embedder.identity, dimension=self.embedder.dimension)
 
     @cached_property
     def prompt_key(self) -> bytes:
@@ -232,7 +237,7 @@ class Recollection:
         return read_or_raise(list_lessons(self.connection, self.redis().keys, tenant, kind))
 
     def delete_lesson(self, tenant: str, lesson_id: str) -> bool:
-        """Delete a lesson by its id; whether there was one. Other processes stop showing it within a minute of use.
+        """Delete a lesson by its id; whether there was one. Processes at work learn of it in seconds, all in 5 minutes.
 
         Raises:
             StoreError: The store is away.
