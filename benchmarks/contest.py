@@ -18,7 +18,7 @@ from langchain_core.messages import (
     ToolMessage,
     convert_to_openai_messages,
 )
-from langchain_core.runnables import RunnableBinding
+from langchain_core.runnables import RunnableBinding, RunnableConfig
 from measure import Timed, aper_piece, atimed, in_turns, per_piece, timed
 from pydantic import SecretStr
 from stand_ins import InstantModel, bare_astream, bare_stream
@@ -208,7 +208,7 @@ class Contest:
         step_id = router.bind_tools(self.tools).invoke(self.messages).response_metadata["steprouter"]["step_id"]
         trace = router.traces.get(step_id)
         assert trace is not None
-        return timed(lambda: router.engine.shelf.write([trace]))
+        return timed(lambda: router.engine.shelf.write_traces([trace]))
 
 
 def with_floor(took: dict[str, list[float]]) -> dict[str, list[float]]:
@@ -220,8 +220,9 @@ def with_floor(took: dict[str, list[float]]) -> dict[str, list[float]]:
 
 
 def deciding(router: StepRouter, messages: list[BaseMessage], tool_count: int) -> Timed:
-    """Bringing a step to its decision and letting it go."""
+    """Bringing a step of a thread to its decision, what is remembered recalled, and letting it go."""
     binding = router.bind_tools(tools(tool_count))
     assert isinstance(binding, RunnableBinding)
     kwargs = binding.kwargs if tool_count else {}
-    return timed(lambda: router.engine.begin(*router.read_call(messages, None, kwargs)).close())
+    thread = RunnableConfig(configurable={"thread_id": "t"})
+    return timed(lambda: router.engine.begin(*router.read_call(messages, None, kwargs, thread)).close())

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         StepRouterError,
         StoreError,
     )
+    from .memory.lessons import Lessons
+    from .memory.policy import MemoryPolicy
     from .models.card import Abilities, ModelCard, Price, Tier
     from .routing.decision import Decision
     from .routing.policy import Policy
@@ -36,6 +38,8 @@ __all__ = [
     "BudgetExceeded",
     "ConfigError",
     "Decision",
+    "Lessons",
+    "MemoryPolicy",
     "ModelCard",
     "NoAbleModel",
     "Policy",
@@ -62,6 +66,8 @@ PLACES = {
         "StepRouterError",
         "StoreError",
     ),
+    "memory.lessons": ("Lessons",),
+    "memory.policy": ("MemoryPolicy",),
     "models.card": ("Abilities", "ModelCard", "Price", "Tier"),
     "routing.decision": ("Decision",),
     "routing.policy": ("Policy",),

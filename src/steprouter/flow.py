@@ -25,6 +25,7 @@ from .routing.decision import Decision
 from .routing.policy import Policy
 from .step.ask import Ask
 from .step.step import Step
+from .step.text import step_text
 
 R = TypeVar("R")
 
@@ -193,7 +194,7 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
     The `decision` note divides it: everything before is done before LangChain's run begins, so that the run
     can name the model; everything after happens inside the run.
     """
-    vector = yield from perform(Embed(text=step.text))
+    vector = yield from perform(Embed(text=step_text(ask.messages)))
     recalled = yield from perform(Recall(step=step, vector=vector))
     decision = decide(step, setting.cards, setting.policy, recalled)
     yield from tell_decision(decision, recalled)

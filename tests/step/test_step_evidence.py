@@ -4,8 +4,9 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from steprouter.step.ask import Ask
-from steprouter.step.read import STEP_TEXT_CHARACTERS, read_evidence, read_step
-from steprouter.step.step import Evidence, Verdict, Place
+from steprouter.step.read import read_evidence, read_step
+from steprouter.step.step import Evidence, Place, Verdict
+from steprouter.step.text import STEP_TEXT_CHARACTERS
 
 HI = HumanMessage("Hi")
 OK = ToolMessage("ok", tool_call_id="1")

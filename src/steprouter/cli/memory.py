@@ -225,7 +225,7 @@ def show_overview(told: Overview) -> None:
         print_rich(standings_table(told))
     typer.echo("")
     if told.oldest is not None and told.newest is not None:
-        typer.echo(f"from {moment(told.oldest)} to {moment(told.newest)}; embedded by {name(told.embedder)}")
+        typer.echo(f"from {moment(told.oldest)} to {moment(told.newest)}")
     for tag, count in told.foreign.items():
         typer.echo(
             f"{number_of(count, 'outcome')} of another embedder ({name(tag)}): they count, but are compared no more"

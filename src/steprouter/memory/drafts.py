@@ -17,8 +17,8 @@ from ..models.tokens import compact_json, estimate_tokens
 from ..routing.decision import Decision
 from ..step.ask import Ask
 from ..step.kinds import not_tools
-from ..step.read import STEP_TEXT_CHARACTERS
 from ..step.step import Step
+from ..step.text import STEP_TEXT_CHARACTERS
 from .lessons import Lesson, Lessons
 
 READ_CHARACTERS = 2_000

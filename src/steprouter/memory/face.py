@@ -303,7 +303,8 @@ class Memory:
             StoreError: The store is away.
         """
         place = Path(fspath(path))
-        return self.written().export(tenant or self.tenant, place, format_of(place, format))
+        form = format_of(place, format)
+        return self.written().export(tenant or self.tenant, place, form)
 
     def load(
         self,
@@ -324,7 +325,8 @@ class Memory:
             StoreError: The store is away.
         """
         place = Path(fspath(path))
-        return self.written().load(tenant or self.tenant, place, format_of(place, format))
+        form = format_of(place, format)
+        return self.written().load(tenant or self.tenant, place, form)
 
     def written(self) -> MemoryKeeper:
         """The keeper, with all that waits written out."""

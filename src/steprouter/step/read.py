@@ -13,7 +13,6 @@ from .ask import Ask
 from .digests import read_trail, step_of
 from .kinds import read_kind
 from .step import Evidence, Needs, Place, Step, StepKind, Trail, Verdict
-from .text import STEP_TEXT_CHARACTERS as STEP_TEXT_CHARACTERS
 from .text import asked_text
 
 IMAGE_TYPES = frozenset({"image", "image_url", "input_image"})

@@ -21,6 +21,7 @@ from steprouter.memory.local import LocalMemory
 from steprouter.memory.recall import Missing, Recalled
 from steprouter.memory.remember import Remembrance
 from steprouter.step.step import Step
+from steprouter.step.text import TEXT_VERSION
 
 from ..connect import Connection
 from ..keys import Keys
@@ -115,7 +116,8 @@ class Recollection:
     @cached_property
     def space(self) -> Space:
         """Where vectors live; the first look may load an embedder."""
-        return Space(identity=self.embedder.identity, dimension=self.embedder.dimension)
+        identity = f"{self.embedder.identity}/text-{TEXT_VERSION}"
+        return Space(identity=identity, dimension=self.embedder.dimension)
 
     @cached_property
     def prompt_key(self) -> bytes:
