@@ -30,6 +30,8 @@ def test_the_public_names_are_these_and_no_others():
         "BudgetExceeded",
         "ConfigError",
         "Decision",
+        "Lessons",
+        "MemoryPolicy",
         "ModelCard",
         "NoAbleModel",
         "Policy",

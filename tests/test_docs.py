@@ -52,14 +52,23 @@ def test_the_readme_example_is_fifteen_lines_and_runs(capsys: pytest.CaptureFixt
     assert "'kind': " in capsys.readouterr().out
 
 
+def test_what_the_readme_says_of_memory_runs() -> None:
+    model = ScriptedChatModel(obliging, model_name="small")
+    router = StepRouter([ModelCard(name="small", model=model)], store="memory")
+    answer = router.invoke("Hello", {"configurable": {"thread_id": "t-1", "user_id": "bob"}})
+    step_id = answer.response_metadata["steprouter"]["step_id"]
+    exec(blocks("python")[1], {"router": router, "step_id": step_id})
+    assert router.memory.session("t-1").steps == 0
+
+
 def test_the_policy_in_the_readme_is_a_valid_policy() -> None:
-    policy = eval(blocks("python")[1], {"Policy": Policy, "Rule": Rule})
+    policy = eval(blocks("python")[2], {"Policy": Policy, "Rule": Rule})
     assert (policy.mode, policy.reference) == ("observe", "large")
 
 
 def test_every_command_in_the_readme_exists() -> None:
     told = set(re.findall(r"^steprouter (\w+)", "\n".join(blocks("sh")), re.MULTILINE))
-    assert told == {"show", "recommend", "doctor"}
+    assert told == {"show", "recommend", "doctor", "memory"}
     for command in told:
         assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
 

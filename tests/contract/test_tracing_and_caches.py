@@ -450,7 +450,7 @@ def traces_of(router: StepRouter, tenant: str) -> list[Any]:
     """The traces of a tenant that a run named."""
     from steprouter.tracing.archive import Traces
 
-    return Traces(router.engine.shelf.keeper, tenant=tenant, sink=router.engine.sink).list()
+    return Traces(router.engine.shelf.keeper, tenant=tenant, flush=router.engine.sink.flush).list()
 
 
 def test_every_chunk_of_a_step_has_the_runs_own_message_id():

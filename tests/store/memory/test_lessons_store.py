@@ -13,8 +13,9 @@ import pytest
 from steprouter.answering.answer import ToolCall
 from steprouter.errors import StoreError
 from steprouter.memory.drafts import Draft
+from steprouter.memory.effect import Verdict
 from steprouter.memory.labels import Label, Source, label
-from steprouter.memory.lessons import AtHand, Lesson, Lessons, Verdict
+from steprouter.memory.lessons import AtHand, Lesson, Lessons
 from steprouter.memory.outcomes import Remembered
 from steprouter.memory.recall import Missing
 from steprouter.memory.remember import Remembrance
