@@ -100,13 +100,14 @@ def export_memory(
     tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Write outcomes and tallies to a file that only you may read. No text of a step is in it: none is kept."""
+    """Write outcomes, tallies and lessons to a file that only you may read. Of texts it holds the lessons only."""
     with plain_errors(), remembering(config, store, tenant) as memory:
         done = memory.export(file, format=form)
     from ..tracing.wording import number_of, visible
 
     outcomes, tallies = number_of(done.outcomes, "outcome"), number_of(done.tallies, "counter")
-    typer.echo(f"{outcomes} and {tallies} written to {visible(str(done.path))}")
+    lessons = f" and {number_of(done.lessons, 'lesson')}" if done.lessons else ""
+    typer.echo(f"{outcomes} and {tallies}{lessons} written to {visible(str(done.path))}")
     if done.without_vector:
         hint(f"{number_of(done.without_vector, 'outcome')} without vector: not embedded, or by another embedder")
     if done.left_out:
@@ -121,15 +122,21 @@ def import_memory(
     tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Take over what a file holds. A second time nothing changes; a file with a wrong line changes nothing at all."""
+    """Take over what a file holds. Only take what you trust: its lessons are shown to models.
+
+    A second time nothing changes; a file with a wrong line changes nothing at all.
+    """
     with plain_errors(), remembering(config, store, tenant) as memory:
         done = memory.load(file, format=form)
     from ..tracing.wording import number_of
 
     outcomes, tallies = number_of(done.outcomes, "outcome"), number_of(done.tallies, "counter")
-    typer.echo(f"{outcomes} and {tallies} taken over; {done.known} were known, {done.expired} too old")
+    lessons = f" and {number_of(done.lessons, 'lesson')}" if done.lessons else ""
+    typer.echo(f"{outcomes} and {tallies}{lessons} taken over; {done.known} were known, {done.expired} too old")
     if done.without_vector:
         hint(f"{number_of(done.without_vector, 'vector')} dropped: another embedder made them")
+    if done.lessons_left_out:
+        hint(f"{number_of(done.lessons_left_out, 'lesson')} left out: too old, or of what is not known here")
     if done.is_anonymous:
         hint("of another deployment or tenant, so nodes, threads and users were dropped")
 

@@ -131,6 +131,7 @@ class Exported:
         format: Of the file.
         outcomes: Outcomes in it.
         tallies: Tallies in it.
+        lessons: Verified lessons in it, with their redacted texts.
         without_vector: Outcomes in it without vector, not embedded or by another embedder.
         left_out: Records that a newer version wrote, or that are broken.
     """
@@ -139,6 +140,7 @@ class Exported:
     format: Format
     outcomes: int
     tallies: int
+    lessons: int = 0
     without_vector: int = 0
     left_out: int = 0
 
@@ -152,6 +154,8 @@ class Loaded:
         known: Outcomes that were there already.
         expired: Outcomes older than any that are kept.
         tallies: Tallies that were taken over whole.
+        lessons: Lessons that are new.
+        lessons_left_out: Lessons that are too old, of another embedder, or of a node or user that is not known here.
         without_vector: Outcomes of the file whose vector was dropped, as another embedder made it.
         is_anonymous: Whether nodes, threads and users were dropped, because the file is another deployment's or
             another tenant's: their digests would name nobody here, and could not be erased by name.
@@ -161,6 +165,8 @@ class Loaded:
     known: int = 0
     expired: int = 0
     tallies: int = 0
+    lessons: int = 0
+    lessons_left_out: int = 0
     without_vector: int = 0
     is_anonymous: bool = False
 
@@ -197,7 +203,7 @@ class MemoryKeeper(Protocol):
         ...
 
     def export(self, tenant: str, path: Path, form: Format) -> Exported:
-        """Write outcomes and tallies to a file."""
+        """Write outcomes, tallies and lessons to a file."""
         ...
 
     def load(self, tenant: str, path: Path, form: Format) -> Loaded:
@@ -291,7 +297,9 @@ class Memory:
         tenant: str | None = None,
         format: str | None = None,  # noqa: A002 # what everybody calls it
     ) -> Exported:
-        """Write a tenant's outcomes and tallies to a file, which appears when it is whole and only its owner may read.
+        """Write a tenant's outcomes, tallies and lessons to a file.
+
+        It appears when it is whole, and only its owner may read it. Lessons are the only texts in it, and redacted.
 
         Args:
             path: The file; it is replaced if it is there.
@@ -314,6 +322,8 @@ class Memory:
         format: str | None = None,  # noqa: A002 # as above
     ) -> Loaded:
         """Take over what `export` wrote, into this tenant, whoever's it was; a second time nothing changes.
+
+        Only take what you trust: lessons in it will be shown to models.
 
         Args:
             path: The file.

@@ -1,4 +1,4 @@
-"""Takes a tenant's outcomes and tallies out to a file, and takes a file in; both in pieces.
+"""Takes a tenant's outcomes, tallies and lessons out to a file, and takes a file in; both in pieces.
 
 What a file does to tallies: a model's tallies at a kind are taken over whole where the tenant has none of it (or the
 very same), with all they counted of steps that have expired since, and its outcomes are put beside them. Where the
@@ -11,23 +11,26 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from steprouter.errors import ConfigError
 from steprouter.memory.face import Exported, Format, Loaded
 from steprouter.memory.labels import RANK, Source
+from steprouter.memory.lessons import LESSON_TTL_SECONDS
 from steprouter.memory.outcomes import OUTCOME_TTL_SECONDS, Tally
 
 from ..connect import Connection
 from ..keys import Keys
+from .exchange_lessons import lesson_fields
 from .files import read_file, write_file
-from .lines import EndLine, Header, OutcomeLine, TallyLine
+from .leaving import Leaving, leaving_lines
+from .lines import EndLine, Header, LessonLine, OutcomeLine, TallyLine
 from .pipeline import Command
-from .records import TALLY_FIELDS, newer, pairs, read_tally
+from .records import TALLY_FIELDS, read_tally
 from .schema import VERSION, Places, Space
 from .scripts import OUTCOME
-from .survey import CHUNK, Named, asked, tenant_keys
+from .survey import CHUNK, asked
 from .write import DIGESTS, LOADING
 
 KEEP = f"""
@@ -39,24 +42,7 @@ redis.call('ZADD', KEYS[2], ARGV[1], ARGV[2])
 redis.call('EXPIRE', KEYS[2], {OUTCOME_TTL_SECONDS})
 return 1
 """
-"""Keeps an outcome that its tallies have counted already."""
-
-TOLD = ("v", "kind", "node", "model", "thread", "user", "at", "score", "weight", "source", "labelled_at", "number",
-        "number_node", "seconds", "first_token_seconds", "input_tokens", "output_tokens", "usd", "lesson")  # fmt: skip
-"""Fields of an outcome that are exported."""
-
-TEXTS = ("kind", "node", "model", "thread", "user", "source")
-COUNTS = ("number", "number_node", "input_tokens", "output_tokens")
-
-
-@dataclass(slots=True)
-class Leaving:
-    """What is on its way out."""
-
-    tallies: int = 0
-    outcomes: int = 0
-    without_vector: int = 0
-    left_out: int = 0
+"""Keeps an outcome that its tallies have counted already, or a lesson."""
 
 
 def header_of(keys: Keys, space: Space, tenant: str, now: float) -> Header:
@@ -87,89 +73,10 @@ def export(
         format=form,
         outcomes=leaving.outcomes,
         tallies=leaving.tallies,
+        lessons=leaving.lessons,
         without_vector=leaving.without_vector,
         left_out=leaving.left_out,
     )
-
-
-def leaving_lines(
-    connection: Connection, keys: Keys, space: Space, tenant: str, leaving: Leaving
-) -> Iterator[TallyLine | OutcomeLine]:
-    """The tallies, then the outcomes in the order in which their labels were counted, which rebuilds the tallies.
-
-    Of all outcomes only the names are held at once: some hundred bytes each.
-    """
-    tallies: dict[bytes, Named] = {}
-    found: set[tuple[str, int, str]] = set()
-    for chunk in tenant_keys(connection, keys, tenant):
-        tallies |= {one.key: one for one in chunk if one.label == "counters"}
-        outcomes = [one for one in chunk if one.label == "outcome"]
-        known = asked(connection, [("HMGET", one.key, "kind", "number") for one in outcomes], besides="WRONGTYPE")
-        for one, reply in zip(outcomes, known, strict=True):
-            kind, number = (None, None) if isinstance(reply, Exception) else reply
-            found.add(
-                (
-                    (kind or b"").decode("ascii", "replace"),
-                    int(number) if number is not None and number.isdigit() else 0,
-                    one.id,
-                )
-            )
-    for one in tallies.values():
-        yield from leaving_tallies(connection, one, leaving)
-    ordered, places = sorted(found), Places(keys=keys, tenant=tenant)
-    for first in range(0, len(ordered), CHUNK):
-        yield from leaving_outcomes(connection, places, space, ordered[first : first + CHUNK], leaving)
-
-
-def leaving_tallies(connection: Connection, one: Named, leaving: Leaving) -> Iterator[TallyLine]:
-    """The tallies of a kind, or of a kind at a node."""
-    for model, text in pairs(asked(connection, [("HGETALL", one.key)])[0]).items():
-        tally = read_tally(text)
-        numbers = {} if tally is None else {name: getattr(tally, name) for name in TALLY_FIELDS}
-        try:
-            line = TallyLine(kind=one.kind, node=one.id or None, model=model.decode("ascii", "replace"), **numbers)
-        except ValueError:  # newer, or broken
-            leaving.left_out += 1
-            continue
-        leaving.tallies += 1
-        yield line
-
-
-def leaving_outcomes(
-    connection: Connection, places: Places, space: Space, names: Sequence[tuple[str, int, str]], leaving: Leaving
-) -> Iterator[OutcomeLine]:
-    """The outcomes of these kinds and digests."""
-    commands: list[Command] = []
-    for kind, _, digest in names:
-        order = places.outcomes(kind) if kind.isidentifier() else places.outcomes("chat")
-        commands += [("HMGET", places.outcome_of(digest), *TOLD, space.field), ("ZSCORE", order, digest)]
-    replies = asked(connection, commands, besides="WRONGTYPE")
-    for (_, _, digest), row, changed in zip(names, replies[::2], replies[1::2], strict=True):
-        line = None if isinstance(row, Exception) else outcome_line(digest, row, changed)
-        if line is None:
-            leaving.left_out += 1
-            continue
-        leaving.outcomes += 1
-        leaving.without_vector += line.vector is None
-        yield line
-
-
-def outcome_line(digest: str, row: Sequence[bytes | None], changed: float | None) -> OutcomeLine | None:
-    """An outcome as a line; None if it has expired, is broken, or a newer version wrote it."""
-    kept = {name: value.decode("ascii", "replace") for name, value in zip(TOLD, row, strict=False) if value is not None}
-    version, vector = row[0], row[-1]
-    if version is None or newer(version) is not None:
-        return None
-    try:
-        fields: dict[str, Any] = {name: float(text) for name, text in kept.items() if name not in (*TEXTS, "v")}
-        fields |= {name: kept[name] for name in TEXTS if name in kept}
-        fields |= {name: int(float(kept[name])) for name in COUNTS if name in kept}
-        fields["lesson"] = None if "lesson" not in kept else kept["lesson"] == "1"
-        fields["changed"] = float(changed or kept["labelled_at"])
-        fields["vector"] = None if vector is None else base64.b64encode(vector).decode()
-        return OutcomeLine(record=digest, **fields)
-    except (ValueError, KeyError, OverflowError):
-        return None
 
 
 @dataclass(slots=True)
@@ -205,15 +112,17 @@ def load(
     arriving = examine(keys, space, tenant, path, form)
     places = Places(keys=keys, tenant=tenant)
     take_tallies(connection, places, arriving)
-    outcomes = (line for line in read_file(path, form) if isinstance(line, OutcomeLine))
-    chunk: list[OutcomeLine] = []
-    for line in outcomes:
-        chunk.append(line)
-        if len(chunk) >= CHUNK:
-            keep(connection, places, space, arriving, chunk, now)
-            chunk = []
-    keep(connection, places, space, arriving, chunk, now)
+    for chunk in chunked(line for line in read_file(path, form) if isinstance(line, OutcomeLine | LessonLine)):
+        keep(connection, places, space, arriving, [line for line in chunk if isinstance(line, OutcomeLine)], now)
+        keep_lessons(connection, places, space, arriving, [line for line in chunk if isinstance(line, LessonLine)], now)
     return arriving.loaded
+
+
+def chunked(lines: Iterable[OutcomeLine | LessonLine]) -> Iterator[list[OutcomeLine | LessonLine]]:
+    """The lines in pieces of a round trip."""
+    left = iter(lines)
+    while chunk := list(islice(left, CHUNK)):
+        yield chunk
 
 
 def examine(keys: Keys, space: Space, tenant: str, path: Path, form: Format) -> Arriving:
@@ -222,7 +131,8 @@ def examine(keys: Keys, space: Space, tenant: str, path: Path, form: Format) -> 
     Raises:
         ConfigError: It cannot be read, a line is wrong, or it was cut off.
     """
-    name, arriving, outcomes, end, number = repr(str(path)), None, 0, None, 0
+    name, arriving, end, number = repr(str(path)), None, None, 0
+    counts = {OutcomeLine: 0, LessonLine: 0}
     for number, line in enumerate(read_file(path, form), start=1):
         if end is not None:
             raise ConfigError(f"{name} line {number}: nothing may come after the end; export the memory anew")
@@ -234,18 +144,18 @@ def examine(keys: Keys, space: Space, tenant: str, path: Path, form: Format) -> 
             end = line
         elif arriving is not None and isinstance(line, TallyLine):
             arriving.tallies.append(line)
-        elif arriving is not None and isinstance(line, OutcomeLine):
-            outcomes += 1
+        elif arriving is not None and isinstance(line, OutcomeLine | LessonLine):
+            counts[type(line)] += 1
             check_vector(f"{name} line {number}", line, arriving.header)
     if arriving is None:
         raise ConfigError(f"{name} must be an exported memory, and it is empty")
-    if end is None or (end.tallies, end.outcomes) != (len(arriving.tallies), outcomes):
+    if end is None or (end.tallies, end.outcomes, end.lessons) != (len(arriving.tallies), *counts.values()):
         raise ConfigError(f"{name} must be whole, and it was cut off after line {number}; export the memory anew")
     arriving.loaded = Loaded(is_anonymous=not arriving.is_ours)
     return arriving
 
 
-def check_vector(where: str, line: OutcomeLine, header: Header) -> None:
+def check_vector(where: str, line: OutcomeLine | LessonLine, header: Header) -> None:
     """Complain about a vector of another length than the header says.
 
     Raises:
@@ -295,7 +205,7 @@ def keep(
     places: Places,
     space: Space,
     arriving: Arriving,
-    lines: Iterable[OutcomeLine],
+    lines: Sequence[OutcomeLine],
     now: float,
 ) -> None:
     """Keep some outcomes of a file, in one round trip."""
@@ -316,6 +226,27 @@ def keep(
         expired=arriving.loaded.expired + len(fitting) - len(fresh),
         without_vector=arriving.loaded.without_vector
         + sum(line.vector is not None and not arriving.has_space for line in lines),
+    )
+
+
+def keep_lessons(
+    connection: Connection, places: Places, space: Space, arriving: Arriving, lines: Sequence[LessonLine], now: float
+) -> None:
+    """Keep some lessons of a file. One of a node or user that means nothing here would be shown to others, or never."""
+    fitting = [line for line in lines if arriving.is_ours or (line.node is None and line.user is None)]
+    fresh = [line for line in fitting if arriving.has_space and line.at + LESSON_TTL_SECONDS > now]
+    commands: list[Command] = []
+    for line in fresh:
+        one = line if arriving.is_ours else line.model_copy(update={"thread": None})
+        left = max(1, min(LESSON_TTL_SECONDS, int(one.at + LESSON_TTL_SECONDS - now)))
+        fields = [part for pair in lesson_fields(places, space, one).items() for part in pair]
+        keys = (places.lesson_of(one.record), places.lessons(one.kind))
+        commands.append(("EVAL", KEEP, 2, *keys, repr(one.changed), one.record, left, *fields))
+    new = sum(asked(connection, commands))
+    arriving.loaded = replace(
+        arriving.loaded,
+        lessons=arriving.loaded.lessons + new,
+        lessons_left_out=arriving.loaded.lessons_left_out + len(lines) - len(fresh),
     )
 
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from steprouter.errors import ConfigError
 from steprouter.memory.face import Format
 
-from .lines import AnyLine, EndLine, Header, OutcomeLine, TallyLine, read_line
+from .lines import AnyLine, EndLine, Header, LessonLine, OutcomeLine, TallyLine, read_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,7 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
         fresh.unlink(missing_ok=True)
 
 
-def write_file(path: Path, form: Format, header: Header, lines: Iterable[TallyLine | OutcomeLine]) -> None:
+def write_file(path: Path, form: Format, header: Header, lines: Iterable[TallyLine | OutcomeLine | LessonLine]) -> None:
     """Write a whole file, a piece at a time.
 
     Raises:
@@ -65,18 +65,18 @@ def write_file(path: Path, form: Format, header: Header, lines: Iterable[TallyLi
         write(file, header, lines)
 
 
-def write_jsonl(file: IO[bytes], header: Header, lines: Iterable[TallyLine | OutcomeLine]) -> None:
+def write_jsonl(file: IO[bytes], header: Header, lines: Iterable[TallyLine | OutcomeLine | LessonLine]) -> None:
     """Write JSON lines."""
 
     def put(line: AnyLine) -> None:
         file.write(json.dumps(line.model_dump(exclude_none=True), ensure_ascii=True).encode() + b"\n")
 
-    counts = {"tally": 0, "outcome": 0}
+    counts = {"tally": 0, "outcome": 0, "lesson": 0}
     put(header)
     for line in lines:
         counts[line.sort] += 1
         put(line)
-    put(EndLine(tallies=counts["tally"], outcomes=counts["outcome"]))
+    put(EndLine(tallies=counts["tally"], outcomes=counts["outcome"], lessons=counts["lesson"]))
 
 
 def read_file(path: Path, form: Format) -> Iterator[AnyLine]:
@@ -134,9 +134,10 @@ def pyarrow() -> Any:
 
 
 def schema(header: Header | None = None) -> pa.Schema:
-    """The columns: those of tallies and of outcomes together."""
+    """The columns: those of all sorts of lines together."""
     pa = pyarrow()
-    texts = ("sort", "kind", "node", "model", "record", "thread", "user", "source")
+    texts = ("sort", "kind", "node", "model", "record", "thread", "user", "source", "tier", "rule", "task",
+             "approach", "result", "verified")  # fmt: skip
     counts = ("labels", "seen", "number", "number_node", "input_tokens")
     numbers = ("successes", "failures", "at", "changed", "score", "weight", "labelled_at", "seconds", "usd",
                "first_token_seconds", "output_tokens")  # fmt: skip # the last an average in a tally, else a count
@@ -145,13 +146,15 @@ def schema(header: Header | None = None) -> pa.Schema:
         *((name, pa.int64()) for name in counts),
         *((name, pa.float64()) for name in numbers),
         ("lesson", pa.bool_()),
+        ("wants_json", pa.bool_()),
+        ("tools", pa.list_(pa.string())),
         ("vector", pa.list_(pa.float32())),
     ]
     metadata = {} if header is None else {HEADER: header.model_dump_json().encode()}
     return pa.schema(columns, metadata=metadata)
 
 
-def write_parquet(file: IO[bytes], header: Header, lines: Iterable[TallyLine | OutcomeLine]) -> None:
+def write_parquet(file: IO[bytes], header: Header, lines: Iterable[TallyLine | OutcomeLine | LessonLine]) -> None:
     """Write Parquet, a group of rows at a time.
 
     Raises:
@@ -168,7 +171,7 @@ def write_parquet(file: IO[bytes], header: Header, lines: Iterable[TallyLine | O
         writer.write_table(pa.Table.from_pylist(rows, schema=columns))
 
 
-def row_of(line: TallyLine | OutcomeLine) -> dict[str, Any]:
+def row_of(line: TallyLine | OutcomeLine | LessonLine) -> dict[str, Any]:
     """A line as a row; its vector as numbers, which is what readers of tables want."""
     import numpy as np
 
@@ -185,7 +188,7 @@ def read_parquet(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
         ConfigError: It is no Parquet file of ours, or pyarrow is not there.
     """
     pa = pyarrow()
-    counts = {"tally": 0, "outcome": 0}
+    counts = {"tally": 0, "outcome": 0, "lesson": 0}
     try:
         table = pa.parquet.ParquetFile(file)
         header = (table.schema_arrow.metadata or {}).get(HEADER)
@@ -203,7 +206,8 @@ def read_parquet(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
         raise
     except (pa.ArrowException, ValueError) as error:
         raise ConfigError(f"{name!r} must be a whole Parquet file: {error}; export the memory anew") from error
-    yield number + 1, {"sort": "end", "tallies": counts["tally"], "outcomes": counts["outcome"]}
+    told_of = {"tallies": counts["tally"], "outcomes": counts["outcome"], "lessons": counts["lesson"]}
+    yield number + 1, {"sort": "end", **told_of}
 
 
 def told(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The lines of an exported memory: what each may hold, checked where it comes in.
 
-The first line is the header, then come the tallies, then the outcomes, then the end, by which a file that was cut off
-is known. Digests are those of the exporting deployment; a model stands as its code (`query.coded`), which for usual
+The first line is the header, then come tallies, outcomes and lessons, then the end, by which a file that was cut
+off is known. Digests are those of the exporting deployment; a model stands as its code (`query.coded`), which for usual
 names is the name.
 """
 
@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from steprouter.errors import ConfigError
 from steprouter.memory.labels import Source
+from steprouter.models.card import Tier
 from steprouter.step.step import StepKind
 
 from .query import LONG, coded, decoded
@@ -26,6 +27,9 @@ FORMAT_VERSION = 1
 
 MOST_COUNTED = 2**53
 """Above it a float no longer counts."""
+
+MOST_CHARACTERS = 20_000
+"""Of a text; several times the longest lesson."""
 
 
 def a_kind(value: str) -> str:
@@ -44,6 +48,15 @@ def a_source(value: str) -> str:
         ValueError: It is none.
     """
     return Source(value).value
+
+
+def a_tier(value: str) -> str:
+    """How strong a model is.
+
+    Raises:
+        ValueError: It is no tier.
+    """
+    return Tier(value).value
 
 
 def a_code(value: str) -> str:
@@ -74,6 +87,7 @@ def a_vector(value: str) -> str:
 Digest = Annotated[str, StringConstraints(pattern=r"^[a-z2-7]{24}$")]
 Kind = Annotated[str, AfterValidator(a_kind)]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(a_code)]
+Text = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
 Time = Annotated[float, Field(ge=0, lt=2**40, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, lt=2**53, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -162,20 +176,52 @@ class OutcomeLine(Line):
     vector: Annotated[str, AfterValidator(a_vector)] | None = Field(default=None, repr=False)
 
 
+class LessonLine(Line):
+    """A verified lesson, redacted; see `lessons.Lesson`. Its texts are shown to models.
+
+    Attributes:
+        record: The record's digest.
+        changed: When it was verified last.
+        wants_json: Whether the answer had to keep to a schema.
+        vector: Base64 of float32, little endian.
+    """
+
+    sort: Literal["lesson"] = "lesson"
+    record: Digest
+    kind: Kind
+    node: Digest | None = None
+    model: Code
+    tier: Annotated[str, AfterValidator(a_tier)]
+    rule: Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)] | None = None
+    thread: Digest | None = None
+    user: Digest | None = None
+    at: Time
+    changed: Time
+    task: Text
+    approach: Text = ""
+    result: Text = ""
+    tools: Annotated[list[Text], Field(max_length=1000)] = Field(default_factory=list)
+    wants_json: bool
+    verified: Annotated[str, AfterValidator(a_source)]
+    vector: Annotated[str, AfterValidator(a_vector)] = Field(repr=False)
+
+
 class EndLine(Line):
     """The end, with what came before it."""
 
     sort: Literal["end"] = "end"
     tallies: Count
     outcomes: Count
+    lessons: Count
 
 
-AnyLine = Header | TallyLine | OutcomeLine | EndLine
+AnyLine = Header | TallyLine | OutcomeLine | LessonLine | EndLine
 
-LINES: Mapping[str, type[Header | TallyLine | OutcomeLine | EndLine]] = {
+LINES: Mapping[str, type[Header | TallyLine | OutcomeLine | LessonLine | EndLine]] = {
     "header": Header,
     "tally": TallyLine,
     "outcome": OutcomeLine,
+    "lesson": LessonLine,
     "end": EndLine,
 }
 
