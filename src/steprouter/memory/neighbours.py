@@ -87,6 +87,7 @@ class Neighbourhood:
         ids: Names of the records.
         models: Names of the models that have rows.
         of_model: For each of `models` its rows, rising; derived.
+        facts: (n, 3) float64, scores, weights and starts side by side, which one look-up brings; derived.
     """
 
     vectors: npt.NDArray[np.float32]
@@ -99,8 +100,10 @@ class Neighbourhood:
     ids: tuple[str, ...]
     models: tuple[str, ...]
     of_model: tuple[npt.NDArray[np.intp], ...] = field(init=False)
+    facts: npt.NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "facts", np.column_stack((self.scores, self.weights, self.at)))
         groups = tuple(np.flatnonzero(self.codes == code) for code in range(len(self.models)))
         object.__setattr__(self, "of_model", groups)
 
@@ -113,7 +116,7 @@ class Neighbourhood:
     @property
     def nbytes(self) -> int:
         """Memory, roughly: the columns, and 100 bytes for a name."""
-        numbers = self.scores.nbytes + self.weights.nbytes + self.at.nbytes + self.changed.nbytes + self.threads.nbytes
+        numbers = 2 * self.facts.nbytes + self.changed.nbytes + self.threads.nbytes
         rows = self.codes.nbytes + sum(rows.nbytes for rows in self.of_model)
         return self.vectors.nbytes + numbers + rows + 100 * len(self)
 
@@ -194,7 +197,7 @@ def empty(dimension: int) -> Neighbourhood:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Near:
-    """The rows of one model that are nearest to a vector, nearest first.
+    """The rows of one model that are nearest to a vector, in no order.
 
     Attributes:
         cosines: (k,) float32, -1 to 1.
@@ -243,16 +246,17 @@ def nearest(
     cosines = products(here.vectors, vector)
     found = {}
     for model, rows in zip(here.models, here.of_model, strict=True):
-        mine = cosines[rows]
-        best = np.argpartition(mine, -k)[-k:] if len(rows) > k else np.arange(len(rows))
-        best = best[np.argsort(-mine[best], kind="stable")]
-        rows = rows[best]
+        mine = cosines.take(rows)
+        if len(rows) > k:
+            best = mine.argpartition(-k)[-k:]
+            rows, mine = rows.take(best), mine.take(best)
+        facts = here.facts.take(rows, axis=0)
         found[model] = Near(
-            cosines=mine[best],
-            scores=here.scores[rows],
-            weights=here.weights[rows],
-            at=here.at[rows],
-            threads=here.threads[rows],
+            cosines=mine,
+            scores=facts[:, 0],
+            weights=facts[:, 1],
+            at=facts[:, 2],
+            threads=here.threads.take(rows),
         )
     return found
 
