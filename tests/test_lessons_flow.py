@@ -69,13 +69,13 @@ class Agent:
 
     def ask(self, number: int, words: str = "How many orders are open in Europe in week") -> list[Any]:
         """The first step's attempts of a new thread."""
-        thread = {"configurable": {"thread_id": f"t{number}"}}
+        thread: Any = {"configurable": {"thread_id": f"t{number}"}}
         self.agent.invoke({"messages": [HumanMessage(f"{words} {number}?")]}, thread)
         return list(self.first(number).attempts)
 
     async def aask(self, number: int) -> list[Any]:
         """As `ask`, without blocking the event loop."""
-        thread = {"configurable": {"thread_id": f"t{number}"}}
+        thread: Any = {"configurable": {"thread_id": f"t{number}"}}
         message = HumanMessage(f"How many orders are open in Europe in week {number}?")
         await self.agent.ainvoke({"messages": [message]}, thread)
         return list(self.first(number).attempts)
@@ -128,7 +128,7 @@ def test_lessons_that_mislead_a_small_model_are_switched_off_for_their_kind():
 def test_what_the_small_model_is_asked_holds_the_example_and_nothing_else_does():
     agent = Agent(lessons=Lessons(holdout=1e-9))
     teach(agent)
-    thread = {"configurable": {"thread_id": "seen"}}
+    thread: Any = {"configurable": {"thread_id": "seen"}}
     said = agent.agent.invoke({"messages": [HumanMessage("How many orders are open in Europe today?")]}, thread)
     sent = agent.small.calls[-2].messages[0]["content"]
     assert sent.startswith("<solved_example>")

@@ -48,7 +48,8 @@ NO_TALLY = Tally(at=NOW)
 
 
 def vector(*numbers: float) -> bytes:
-    return (np.array(numbers, dtype="<f4") / np.linalg.norm(numbers)).astype("<f4").tobytes()
+    unit = np.array(numbers, dtype="<f4") / np.linalg.norm(numbers)
+    return bytes(unit.astype("<f4").tobytes())
 
 
 def called(args, name="orders", model="large") -> Attempt:

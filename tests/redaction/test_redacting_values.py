@@ -94,7 +94,7 @@ def test_only_the_wanted_kinds_are_replaced():
 
 def test_an_unknown_kind_is_refused_by_name():
     with pytest.raises(ValueError, match="shoe_size"):
-        find("text", ["shoe_size"])
+        find("text", ["shoe_size"])  # type: ignore[list-item]
 
 
 def test_a_key_is_the_label_of_its_string():

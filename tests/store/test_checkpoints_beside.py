@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 import redis
@@ -25,7 +26,7 @@ with warnings.catch_warnings():
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
-THREAD = {"configurable": {"thread_id": "t"}}
+THREAD: Any = {"configurable": {"thread_id": "t"}}
 REDISVL = tuple(map(int, version("redisvl").split(".")[:2]))
 
 
@@ -45,15 +46,15 @@ def router(url: str) -> Iterator[StepRouter]:
     router.close()
 
 
-def agent(router: StepRouter) -> StateGraph:
-    graph = StateGraph(MessagesState)
+def agent(router: StepRouter) -> Any:
+    graph: Any = StateGraph(MessagesState)
     graph.add_node("agent", lambda state: {"messages": [router.invoke(state["messages"])]})
     graph.add_edge(START, "agent")
     graph.add_edge("agent", END)
     return graph
 
 
-async def answer(router: StepRouter, state: MessagesState) -> dict:
+async def answer(router: StepRouter, state: MessagesState) -> dict[str, Any]:
     return {"messages": [await router.ainvoke(state["messages"])]}
 
 
@@ -61,7 +62,7 @@ def steps(router: StepRouter) -> int:
     """How many steps the session of the thread has."""
     router.engine.sink.flush()
     step = Step(id="s", kind=StepKind.CHAT, place=Place(thread="t"))
-    return router.engine.memory.recall(step, router.engine.embedder.embed("x")).section("session").steps
+    return int(router.engine.memory.recall(step, router.engine.embedder.embed("x")).section("session").steps)
 
 
 def test_the_url_of_the_store_is_there_for_other_clients(url: str, router: StepRouter):
@@ -84,9 +85,9 @@ def test_checkpoints_and_sessions_live_side_by_side(url: str, router: StepRouter
 async def test_checkpoints_by_the_async_saver_do_the_same(url: str, router: StepRouter):
     async with AsyncRedisSaver.from_conn_string(url) as saver:
         await saver.asetup()
-        graph = StateGraph(MessagesState)
+        graph: Any = StateGraph(MessagesState)
 
-        async def node(state: MessagesState) -> dict:
+        async def node(state: MessagesState) -> dict[str, Any]:
             return await answer(router, state)
 
         graph.add_node("agent", node)

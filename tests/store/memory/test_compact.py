@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from steprouter.store import Connection, Keys, Missing, connect
 from steprouter.store.embedded import EmbeddedServer
 from steprouter.store.memory.compact import BUSY, Compacted, compact, drop, due, prune
+from steprouter.store.memory.pipeline import carry_out
 from steprouter.store.memory.schema import Places, Space
 
 SPACE = Space(identity="test/16", dimension=16)
@@ -107,9 +109,10 @@ def test_records_of_a_newer_version_are_counted_but_never_deleted(emptied: Conne
 
 def test_outcomes_of_other_spaces_count_and_can_be_dropped(emptied: Connection) -> None:
     for number in range(12):
-        emptied.call(lambda client, n=number: client.hset(PLACES.outcome_of(f"{n}"), "vector_other", b"x"))
+        key = PLACES.outcome_of(f"{number}")
+        emptied.call(partial(carry_out, commands=[("HSET", key, "vector_other", b"x")], replies=[]))
         put(emptied, f"{number}")
-        emptied.call(lambda client, n=number: client.hdel(PLACES.outcome_of(f"{n}"), SPACE.field))
+        emptied.call(partial(carry_out, commands=[("HDEL", key, SPACE.field)], replies=[]))
     assert run(emptied, 10) == Compacted(before=12, dropped=3)
 
 

@@ -24,6 +24,7 @@ from steprouter.step.step import Evidence, Place, Step, StepKind
 from steprouter.store import Keys, connect
 from steprouter.store.embedded import EmbeddedServer
 from steprouter.store.memory.lessons import STALE_SECONDS, WHOLE_SECONDS
+from steprouter.store.memory.patient import answers
 from steprouter.store.memory.recollection import Recollection
 from steprouter.store.memory.schema import Places
 
@@ -276,7 +277,7 @@ def test_what_is_not_verified_within_a_day_is_gone_and_a_lesson_after_ninety(ser
     memory, whose = recollection(server.url), tenant()
     leave(memory, solved(whose, "s1"), solved(whose, "s2"), brought(whose, right("s2")))
     places = Places(keys=KEYS, tenant=whose)
-    lives = [memory.connection.call(lambda client, one=one: client.ttl(places.lesson(one))) for one in ("s1", "s2")]
+    lives: Any = answers(memory.connection, *(("TTL", places.lesson(one)) for one in ("s1", "s2")))
     assert [round(seconds / 3600 / 24) for seconds in lives] == [1, 90]
 
 
@@ -284,7 +285,7 @@ def test_forgetting_finds_a_lesson_by_tenant_thread_and_user(server):
     memory, whose = recollection(server.url), tenant()
     leave(memory, solved(whose, "s1", thread="t", user="ann"))
     key = Places(keys=KEYS, tenant=whose).lesson("s1")
-    kept = memory.connection.call(lambda client: client.hmget(key, "v", "tenant", "thread", "user"))
+    kept: Any = memory.connection.call(lambda client: client.hmget(key, "v", "tenant", "thread", "user"))
     assert kept[1:] == [
         one.encode() for one in (KEYS.tenant_tag(whose), KEYS.id_tag(whose, "t"), KEYS.id_tag(whose, "ann"))
     ]

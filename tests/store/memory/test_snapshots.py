@@ -161,7 +161,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fields", BROKEN.values(), ids=list(BROKEN))
-def test_a_broken_record_is_skipped_and_counted(emptied: Connection, snapshots: Snapshots, fields: dict) -> None:
+def test_a_broken_record_is_skipped_and_counted(
+    emptied: Connection, snapshots: Snapshots, fields: dict[str, object]
+) -> None:
     put(emptied, "good")
     put(emptied, "broken", **fields)
     assert ids(snapshots.refresh_now("acme", "chat")) == {"good"}
