@@ -32,6 +32,7 @@ check: .venv/ready
 bench: .venv/ready
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/outage.py
 
 test-local-models: .venv/ready-local
 	$(BIN)/python scripts/local_models get small large

@@ -36,7 +36,7 @@ LAST_LOOK_SECONDS = 0.001
 """What a read gets after its deadline: an answer that has arrived is taken even if this thread was late."""
 
 
-SLACK = 1.05
+SLACK = 1.02
 """How much longer than what is left of its call an operation may take, so that 50 ms stay below 55."""
 
 
