@@ -10,7 +10,8 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from steprouter import ConfigError, ModelCard, Policy, Price, Rule, StepKind, Tier
-from steprouter.engine import Engine, Keeping, surroundings
+from steprouter.engine import Engine, surroundings
+from steprouter.keeping import Keeping
 from steprouter.step.ask import Ask
 from steprouter.testing import FrozenClock, ScriptedChatModel, fail, say
 

@@ -19,8 +19,9 @@ from pydantic import ConfigDict, Field, InstanceOf, ValidationError
 from .answering.answer import Delta
 from .arguments import card_of, refuse_reserved, refuse_unknown_fields, refuse_wrong_kinds
 from .drive import Clock, Run
-from .engine import Engine, Keeping
+from .engine import Engine
 from .errors import ConfigError
+from .keeping import Keeping
 from .memory.face import Memory
 from .memory.policy import MemoryPolicy
 from .messages import closing_chunks, error_of, gateway, live_chunk, whole_message

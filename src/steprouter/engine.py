@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache, cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
@@ -24,12 +23,12 @@ from .embedding.embedder import Embedder
 from .embedding.timed import TimedEmbedder
 from .errors import ConfigError
 from .flow import Note, Outcome, Setting, run_step
+from .keeping import Keeping, Settled, Shelf
 from .memory.face import Memory
 from .memory.labels import Source, label
 from .memory.policy import MemoryPolicy
 from .memory.recall import Recalled
 from .memory.remember import Ended, Remembrance, remember
-from .memory.traces import TraceKeeper
 from .models.card import ModelCard
 from .models.identify import complete_cards, identity
 from .providers import open_wire
@@ -41,88 +40,17 @@ from .step.ask import Ask
 from .step.graph import read_place
 from .step.read import read_step
 from .step.step import Place, Step
-from .store import Connection, Keys, connect, load_secret, open_traces
+from .store import Connection, Keys, connect, load_secret
 from .store.embedded.places import default_data_dir
 from .store.memory.recollection import Recollection, bytes_of
-from .tracing.archive import Traces, store_trace
+from .tracing.archive import Traces
 from .tracing.make import make_trace
-from .tracing.record import Trace
 from .tracing.sink import Sink
 
 if TYPE_CHECKING:
     from .store.memory.custody import Custody
 
 log = logging.getLogger("steprouter")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keeping:
-    """What a router keeps, and where.
-
-    Attributes:
-        store: Where traces and memory are; may hold a password.
-        tenant: Whose data all steps are; None lets each run say, in its configuration.
-        tracing: Whether traces are kept.
-        memory: What is remembered, and how.
-    """
-
-    store: str = field(default="embedded", repr=False)
-    tenant: str | None = None
-    tracing: bool = True
-    memory: MemoryPolicy = field(default_factory=MemoryPolicy)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """What an ended step leaves.
-
-    Attributes:
-        trace: Its story; None where none is kept.
-        remembrance: What memory keeps of it; None where nothing is remembered.
-    """
-
-    trace: Trace | None = None
-    remembrance: Remembrance | None = None
-
-
-class Shelf:
-    """Where ended steps go, opened by its first use.
-
-    Apart from the engine, because the sink's thread holds it: an engine that nobody uses must be free to go.
-
-    Args:
-        connection: The store.
-        memory: Where what is remembered goes; None where nothing is.
-        clock: Time.
-    """
-
-    def __init__(self, connection: Connection, memory: Recollection | None, clock: Clock) -> None:
-        self.connection = connection
-        self.memory = memory
-        self.clock = clock
-        self.lock = threading.Lock()
-        self.opened: TraceKeeper | None = None
-
-    def keeper(self) -> TraceKeeper:
-        """What keeps the traces."""
-        with self.lock:
-            if self.opened is None:
-                self.opened = open_traces(self.connection)
-            return self.opened
-
-    def write(self, batch: Sequence[Settled]) -> None:
-        """Keep a batch; memory first, which later steps wait for."""
-        remembrances = [one.remembrance for one in batch if one.remembrance is not None]
-        if self.memory is not None and remembrances:
-            self.memory.write(remembrances, self.clock.now())
-        if traces := [one.trace for one in batch if one.trace is not None]:
-            self.write_traces(traces)
-
-    def write_traces(self, traces: Sequence[Trace]) -> None:
-        """Keep traces; what the store does not take is said once for the batch."""
-        kept = self.keeper().write([store_trace(trace) for trace in traces])
-        if kept < len(traces):
-            log.warning("%d traces were lost: %s", len(traces) - kept, self.connection.degraded or "not kept")
 
 
 class Engine:
@@ -308,6 +236,7 @@ class Engine:
     def close(self) -> None:
         """Write what waits and give connections back; an engine that is used again opens them anew."""
         self.sink.close()
+        self.shelf.close()
         if self.memory is not None:
             self.memory.close()
         for wire in self.driver.wires.values():

@@ -15,10 +15,10 @@ from langchain_core.tools import tool
 from redis import Redis
 
 from steprouter import ModelCard, Price, StepRouter, Tier
+from steprouter.memory.recall import Missing
+from steprouter.step.step import Place, Step, StepKind
 from steprouter.store.embedded import EmbeddedServer, acquire
 from steprouter.testing import ScriptedChatModel, call, say
-
-CONFIG: Any = {"configurable": {"thread_id": "t"}}
 
 
 @tool
@@ -40,8 +40,9 @@ def router(store: str) -> StepRouter:
     return StepRouter([card], store=store)
 
 
-def ask(agent: Any) -> list[str]:
-    done = agent.invoke({"messages": [("user", "Weather in Oslo?")]}, CONFIG)
+def ask(agent: Any, thread: str = "t") -> list[str]:
+    config: Any = {"configurable": {"thread_id": thread}}
+    done = agent.invoke({"messages": [("user", "Weather in Oslo?")]}, config)
     return [f"{m.type}: {m.text}" for m in done["messages"]]
 
 
@@ -91,3 +92,25 @@ def test_a_url_that_nobody_answers_is_named_in_the_trace_and_costs_the_agent_not
         assert told
         assert "geheim" not in str(told)
         using.close()
+
+
+def test_steps_taken_while_redis_is_frozen_are_kept_when_it_goes_on(server: EmbeddedServer) -> None:
+    using = router(server.url)
+    agent = create_agent(using, [weather])
+    pid = pid_of(server.url)
+    ask(agent)
+    assert using.engine.sink.flush()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        ask(agent, thread="u")
+        assert using.engine.sink.flush()
+        assert not using.engine.shelf.is_written
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    using.close()
+    again = router(server.url)
+    assert len(again.traces.list("u")) == 2
+    step = Step(id="s", kind=StepKind.CHAT, place=Place(thread="u"))
+    assert again.engine.memory is not None
+    assert again.engine.memory.recall(step, Missing(reason="no text")).section("session").steps == 2
+    again.close()

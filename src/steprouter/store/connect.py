@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ DEADLINE_SECONDS = 0.05
 
 OPEN_SECONDS = 2.0
 """What the first call waits for an embedded server: it starts in 0.2 s, at the very first in up to 1.5 s."""
+
+RECOVERY_POLL_SECONDS = 0.02
 
 
 class Connection:
@@ -88,6 +91,14 @@ class Connection:
             return None
         missing = link.missing()
         return missing.reason if missing else None
+
+    def recovers(self, seconds: float) -> bool:
+        """Whether the store answers, or does within so many seconds; False at once where there is none to be had."""
+        link = self.links.get(os.getpid())
+        until = time.monotonic() + seconds
+        while link is not None and link.never is None and link.missing() is not None and time.monotonic() < until:
+            time.sleep(RECOVERY_POLL_SECONDS)
+        return link is not None and link.missing() is None
 
     def link(self) -> Link:
         """This process's link."""
