@@ -1,4 +1,4 @@
-"""From the body of an HTTP request to a `Request`, refusing what OpenAI's API refuses.
+"""From the body of a Chat Completions request to a `Request`, refusing what OpenAI's API refuses.
 
 Wordings follow that API where they are known, its odd spelling included: clients match on them.
 """
@@ -60,18 +60,28 @@ def reject(message: str, param: str | None = None, code: str | None = None) -> R
     return Rejected(Rejection(status=400, message=message, type="invalid_request_error", param=param, code=code))
 
 
+def parsed(raw: bytes) -> dict[str, Any]:
+    """The JSON object a body holds.
+
+    Raises:
+        Rejected: The body holds something else.
+    """
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise reject("We could not parse the JSON body of your request.") from None
+    if not isinstance(body, dict):
+        raise reject("The JSON body of your request must be an object.")
+    return body
+
+
 def read_request(raw: bytes, headers: Mapping[str, str]) -> Request:
     """The request a body holds.
 
     Raises:
         Rejected: The body is not what OpenAI's API would accept.
     """
-    try:
-        body = json.loads(raw)
-    except ValueError:
-        raise reject("We could not parse the JSON body of your request.") from None
-    if not isinstance(body, dict):
-        raise reject("The JSON body of your request must be an object.")
+    body = parsed(raw)
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise reject("you must provide a model parameter")
     check_messages(body.get("messages"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal
 
-from .faults import Cut, End, Fault, Raise, Rejection
+from .faults import Cut, End, Fault, Raise, Rejection, check_count
 
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter"]
 
@@ -67,14 +68,15 @@ class Reply:
     Attributes:
         text: What is said.
         tool_calls: Calls asked for after the text, in parallel.
-        reasoning: Thoughts before the text; on the wire `reasoning_content`, as DeepSeek and vLLM send it.
+        reasoning: Thoughts before the text; in Chat Completions `reasoning_content`, as DeepSeek and vLLM send
+            it, in Responses a reasoning item with a summary, in Messages a thinking block.
         finish_reason: None means `tool_calls` where there are some, else `stop`.
         usage: None means an estimate from the lengths of prompt and answer, 4 characters a token.
         chunk_words: Words in each streamed chunk; tool arguments come in pieces of 8 characters.
         first_token_seconds: Real waiting before the first chunk, or before an error.
         seconds_per_chunk: Real waiting before each further chunk.
         headers: Extra response headers.
-        fault: What goes wrong; None means nothing.
+        fault: What goes wrong, see `steprouter.testing.faults`; None means nothing.
     """
 
     text: str = ""
@@ -90,11 +92,10 @@ class Reply:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tool_calls", tuple(self.tool_calls))
-        if self.chunk_words < 1:
-            raise ValueError(f"chunk_words must be 1 or more, got {self.chunk_words!r}")
+        check_count("chunk_words", self.chunk_words, "1 is word by word", lowest=1)
         for name in ("first_token_seconds", "seconds_per_chunk"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)!r}; 0 is at once")
 
     def calling(self, name: str, raw: str | None = None, /, **args: Any) -> Reply:
         """This reply with one more tool call; `raw` scripts arguments as they are, valid JSON or not."""
@@ -104,6 +105,10 @@ class Reply:
     def slowly(self, *, first_token_seconds: float = 0.0, seconds_per_chunk: float = 0.0) -> Reply:
         """This reply, taking its time."""
         return replace(self, first_token_seconds=first_token_seconds, seconds_per_chunk=seconds_per_chunk)
+
+    def failing(self, fault: Fault) -> Reply:
+        """This reply with a fault: `say("one two").failing(Stall(after_chunks=1))`."""
+        return replace(self, fault=fault)
 
     def cut(self, *, after_chunks: int, how: End = "close") -> Reply:
         """This reply, breaking off after some chunks; see `Cut`."""
@@ -133,6 +138,7 @@ def fail(
     *,
     code: str | None = None,
     retry_after_seconds: float | None = None,
+    retry_after: datetime | str | None = None,
     raw_body: str | None = None,
 ) -> Reply:
     """A reply that is an HTTP error: `fail(503)`, `fail(429, retry_after_seconds=2)`.
@@ -145,6 +151,7 @@ def fail(
             message=message,
             code=code,
             retry_after_seconds=retry_after_seconds,
+            retry_after=retry_after,
             raw_body=raw_body,
         )
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+WireFormat = Literal["chat", "responses", "messages"]
+"""OpenAI's Chat Completions, OpenAI's Responses, Anthropic's Messages."""
 
 SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "cookie"})
 
@@ -33,7 +36,7 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A chat completion somebody asked for, in OpenAI's shapes.
+    """An answer somebody asked for, in the shapes of OpenAI's Chat Completions whatever the format was.
 
     Attributes:
         model: The model's name as asked for.
@@ -51,6 +54,7 @@ class Request:
         headers: Request headers; empty for in-process models.
         call: Number of this call to this model, from 1.
         extra: All other fields of the body.
+        format: The wire format it came in; in-process models have `chat`.
     """
 
     model: str
@@ -68,6 +72,7 @@ class Request:
     headers: Headers = field(default_factory=Headers)
     call: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
+    format: WireFormat = "chat"
 
     @property
     def last(self) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -31,12 +32,31 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
 from .clock import Clock, SystemClock
-from .faults import Cut, HangUp, Raise, Rejection, SimulatedError
+from .faults import (
+    Cut,
+    CutAtByte,
+    Duplicate,
+    ErrorEvent,
+    Fault,
+    Garbage,
+    HangUp,
+    InvalidUtf8,
+    Raise,
+    Rejection,
+    SplitUtf8,
+    Stall,
+)
 from .obliging import obliging
+from .plan import FaultPlan
+from .raised import SimulatedError, SimulatedStreamError
 from .reply import Reply, Usage
 from .request import Request
+from .rewriting import afflicted, rewritten
 from .script import Reel, Script
 from .speech import Piece, Speech, speak
+
+ON_A_WIRE_ONLY = (CutAtByte, Stall, Garbage, InvalidUtf8, SplitUtf8)
+"""Faults of bytes and sockets, which a model in process has none of."""
 
 
 class ScriptedChatModel(BaseChatModel):
@@ -44,14 +64,20 @@ class ScriptedChatModel(BaseChatModel):
 
         model = ScriptedChatModel([call("search", query="x"), say("Found it.")], model_name="small")
 
-    Faults act as they would on a provider's client: a `Rejection` raises `SimulatedError`, a `HangUp` or a
-    `Cut` by `reset` raises `ConnectionResetError`, any other `Cut` ends the stream without finish reason and
-    usage, and `Raise` raises what it holds. The last chunk carries usage and
+    Faults act as they would on a provider's client: a `Rejection` raises `SimulatedError`, an `ErrorEvent`
+    `SimulatedStreamError`, a `HangUp` or a `Cut` by `reset` raises `ConnectionResetError`, any other `Cut` ends
+    the stream without finish reason and usage, and `Raise` raises what it holds. `ContentFilter`, `WrongTool`,
+    `BrokenArguments`, `Duplicate`, `HugeChunk` and `Slow` change the chunks. `Stall`, `CutAtByte`, `Garbage`,
+    `InvalidUtf8` and `SplitUtf8` need a wire. The last chunk carries usage and
     `response_metadata={"model_name", "model_provider": "scripted", "finish_reason"}`.
 
     Args:
         script: See `Script`; `obliging` answers anything.
         clock: Waits for replies that take their time; None waits for real.
+        faults: Which calls meet which fault, whatever the script says.
+
+    Raises:
+        ValueError: A fault needs a wire. A script that is lazy is told when its turn comes.
 
     Attributes:
         model_name: What it calls itself.
@@ -68,12 +94,24 @@ class ScriptedChatModel(BaseChatModel):
     seed: int | None = None
     _reel: Reel = PrivateAttr()
     _clock: Clock = PrivateAttr()
+    _plan: FaultPlan | None = PrivateAttr()
     _calls: list[Request] = PrivateAttr(default_factory=list)
 
-    def __init__(self, script: Script = obliging, *, clock: Clock | None = None, **fields: Any) -> None:
+    def __init__(
+        self,
+        script: Script = obliging,
+        *,
+        clock: Clock | None = None,
+        faults: FaultPlan | None = None,
+        **fields: Any,
+    ) -> None:
         super().__init__(**fields)
+        known = [script] if isinstance(script, Reply) else script if isinstance(script, list | tuple) else []
+        for fault in [*(faults.faults if faults else ()), *(line.fault for line in known if isinstance(line, Reply))]:
+            check_in_process(fault)
         self._reel = Reel(script)
         self._clock = clock or SystemClock()
+        self._plan = faults
 
     @property
     def calls(self) -> tuple[Request, ...]:
@@ -173,7 +211,11 @@ class ScriptedChatModel(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk | float]:
         request = self._reel.number(self._request(messages, stop, **kwargs))
         self._calls.append(request)
-        return beats(request, self._reel.reply(request))
+        reply = self._reel.reply(request)
+        planned = self._plan.decide(request.call, request) if self._plan else None
+        reply = reply if planned is None else replace(reply, fault=planned)
+        check_in_process(reply.fault)
+        return beats(request, rewritten(reply, request))
 
     def _request(
         self,
@@ -210,15 +252,30 @@ def openai_choice(choice: str | bool | dict[str, Any]) -> str | dict[str, Any]:
     return {"type": "function", "function": {"name": choice}}
 
 
+def check_in_process(fault: Fault | None) -> None:
+    """Refuse a fault that needs a wire.
+
+    Raises:
+        ValueError: It does.
+    """
+    if isinstance(fault, ON_A_WIRE_ONLY):
+        raise ValueError(
+            f"a ScriptedChatModel plays faults that need no wire, got {fault!r}; give it to a SimulatedProvider, or "
+            "use Cut, ErrorEvent, HangUp, Raise or Slow here"
+        )
+
+
 def beats(request: Request, reply: Reply) -> Iterator[ChatGenerationChunk | float]:
     """An answer as it happens: chunks, and waits in seconds between them.
 
     Raises:
         SimulatedError: The reply is a rejection.
+        SimulatedStreamError: It holds an error event.
         ConnectionResetError: The connection is scripted to break.
         Exception: Whatever a `Raise` holds.
     """
-    speech = speak(reply, request)
+    speech = afflicted(speak(reply, request), reply)
+    kept = speech.pieces
     if reply.first_token_seconds:
         yield float(reply.first_token_seconds)
     match reply.fault:
@@ -228,10 +285,11 @@ def beats(request: Request, reply: Reply) -> Iterator[ChatGenerationChunk | floa
             raise ConnectionResetError("Connection reset by peer")
         case Raise(error=error, after_chunks=0):
             raise error
-        case Cut(after_chunks=count) | Raise(after_chunks=count):
-            kept = speech.pieces[:count]
-        case None:
-            kept = speech.pieces
+        case Cut(after_chunks=count) | Raise(after_chunks=count) | ErrorEvent(after_chunks=count):
+            kept = kept[:count]
+        case Duplicate(chunk=number) if kept:
+            again = min(number, len(kept) - 1)
+            kept = (*kept[: again + 1], *kept[again:])
     # Providers open a stream with a chunk that holds the role and no content; so does this.
     yield ChatGenerationChunk(message=AIMessageChunk(content=""))
     for index, piece in enumerate(kept):
@@ -241,10 +299,13 @@ def beats(request: Request, reply: Reply) -> Iterator[ChatGenerationChunk | floa
     match reply.fault:
         case Cut(how="reset"):
             raise ConnectionResetError("Connection reset by peer")
+        case Cut():
+            return
+        case ErrorEvent() as fault:
+            raise SimulatedStreamError(fault)
         case Raise(error=error):
             raise error
-        case None:
-            yield ChatGenerationChunk(message=last_chunk(request, speech))
+    yield ChatGenerationChunk(message=last_chunk(request, speech))
 
 
 def whole(chunks: Sequence[ChatGenerationChunk]) -> ChatResult:

@@ -52,6 +52,7 @@ class Speech:
         finish_reason: Why it ended.
         usage: What it is billed as, for one choice.
         pieces: The same in chunks.
+        stop_sequence: The stop sequence that ended it, if one did.
     """
 
     reasoning: str
@@ -60,11 +61,12 @@ class Speech:
     finish_reason: FinishReason
     usage: Usage
     pieces: tuple[Piece, ...]
+    stop_sequence: str | None = None
 
 
 def speak(reply: Reply, request: Request) -> Speech:
     """Apply the request's stop sequences and token limit to a reply and cut it into pieces."""
-    reply = until_stop(named(reply, request), request.stop)
+    reply, stopped_by = until_stop(named(reply, request), request.stop)
     finish = reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop")
     if request.max_tokens is not None and output_tokens(reply) > request.max_tokens:
         reply, finish = shortened(reply, request.max_tokens * CHARACTERS_PER_TOKEN), "length"
@@ -75,28 +77,54 @@ def speak(reply: Reply, request: Request) -> Speech:
         finish_reason=finish,
         usage=reply.usage or estimated_usage(reply, request),
         pieces=pieces(reply),
+        stop_sequence=None if finish == "length" else stopped_by,
+    )
+
+
+def respoken(speech: Speech, pieces: tuple[Piece, ...]) -> Speech:
+    """The speech that consists of these pieces, made from its own."""
+    calls = tuple(
+        replace(
+            speech.tool_calls[piece.index],
+            args="".join(part.text for part in pieces if part.kind == "arguments" and part.index == piece.index),
+        )
+        for piece in pieces
+        if piece.kind == "call"
+    )
+    return replace(
+        speech,
+        reasoning="".join(piece.text for piece in pieces if piece.kind == "reasoning"),
+        text="".join(piece.text for piece in pieces if piece.kind == "text"),
+        tool_calls=calls,
+        pieces=pieces,
     )
 
 
 def named(reply: Reply, request: Request) -> Reply:
     """The reply with an id on every tool call, and the arguments as text."""
-    # Derived, not random, so that a run can be repeated; the history's length keeps ids apart
-    # when two deployments of one model answer in the same conversation.
-    seed = f"{request.model}/{request.call}/{len(request.messages)}"
-    digests = (sha256(f"{seed}/{index}".encode()).hexdigest() for index in range(len(reply.tool_calls)))
+    prefix = "toolu_" if request.format == "messages" else "call_"
     calls = (
-        replace(call, args=call.arguments, id=call.id or f"call_{digest[:24]}")
-        for call, digest in zip(reply.tool_calls, digests, strict=True)
+        replace(call, args=call.arguments, id=call.id or prefix + identity(request, index))
+        for index, call in enumerate(reply.tool_calls)
     )
     return replace(reply, tool_calls=tuple(calls))
 
 
-def until_stop(reply: Reply, stop: tuple[str, ...]) -> Reply:
-    """The reply up to the first stop sequence in its text; what would have come later is not said."""
-    ends = [end for text in stop if text and (end := reply.text.find(text)) >= 0]
+def identity(request: Request, part: int | str) -> str:
+    """24 hexadecimal digits that no other part of an answer has, here or in another answer."""
+    # Derived, not random, so that a run can be repeated; the history's length keeps ids apart
+    # when two deployments of one model answer in the same conversation.
+    seed = f"{request.model}/{request.call}/{len(request.messages)}/{part}"
+    return sha256(seed.encode()).hexdigest()[:24]
+
+
+def until_stop(reply: Reply, stop: tuple[str, ...]) -> tuple[Reply, str | None]:
+    """The reply up to the first stop sequence in its text, and that sequence; what comes later is not said."""
+    ends = [(end, text) for text in stop if text and (end := reply.text.find(text)) >= 0]
     if not ends:
-        return reply
-    return replace(reply, text=reply.text[: min(ends)], tool_calls=(), finish_reason="stop")
+        return reply, None
+    end, stopped_by = min(ends)
+    return replace(reply, text=reply.text[:end], tool_calls=(), finish_reason="stop"), stopped_by
 
 
 def shortened(reply: Reply, characters: int) -> Reply:

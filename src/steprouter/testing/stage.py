@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import replace
 from threading import Lock
 
-from .admission import Rejected, read_request
-from .faults import Rejection
+from .admission import Rejected, reject
+from .faults import Fault, Rejection
+from .plan import FaultPlan
 from .reply import Reply
-from .request import Request
+from .request import Headers, Request
+from .rewriting import rewritten
 from .script import Reel, Script, ScriptExhausted
+from .wire import Wire
 
 
 class Stage:
     """Models with their scripts, and a record of what they were asked. Safe between threads."""
 
-    def __init__(self, scripts: Mapping[str, Script], *, api_key: str | None) -> None:
+    def __init__(self, scripts: Mapping[str, Script], *, api_key: str | None, faults: FaultPlan | None = None) -> None:
         self._reels = {model: Reel(script) for model, script in scripts.items()}
         self._api_key = api_key
+        self._plan = faults
+        self._down: Rejection | None = None
         self._requests: list[Request] = []
         self._rejections: list[Rejection] = []
+        self._faults: dict[int, Fault] = {}
         self._lock = Lock()
 
     @property
@@ -41,17 +48,36 @@ class Stage:
         with self._lock:
             return tuple(self._rejections)
 
+    @property
+    def faults_met(self) -> tuple[Fault, ...]:
+        """The faults that requests met, in the order of the requests."""
+        with self._lock:
+            return tuple(self._faults[number] for number in sorted(self._faults))
+
     def play(self, model: str, script: Script) -> None:
         """Give a model, new or known, a script that starts with its next call."""
         reel = Reel(script)
         with self._lock:
             self._reels[model] = reel
 
-    def enter(self, body: bytes, headers: Mapping[str, str]) -> tuple[Request, Reply]:
+    def outage(self, rejection: Rejection | None) -> None:
+        """Answer everything with an error from now on; None ends that."""
+        with self._lock:
+            self._down = rejection
+
+    def check_up(self) -> None:
+        """Refuse while there is an outage."""
+        with self._lock:
+            down = self._down
+        if down is not None:
+            raise Rejected(down)
+
+    def enter(self, wire: Wire, body: bytes, headers: Mapping[str, str]) -> tuple[Request, Reply]:
         """Admit a request and find its reply; what goes wrong is a reply too."""
         try:
-            self.check_key(headers)
-            request = read_request(body, headers)
+            self.check_up()
+            self.check_key(wire.key(Headers(headers)))
+            request = admitted(wire, body, headers)
             reel = self.reel(request.model)
         except Rejected as rejected:
             with self._lock:
@@ -60,7 +86,8 @@ class Stage:
         with self._lock:
             request = reel.number(request)
             self._requests.append(request)
-        return request, scripted_reply(reel, request)
+            number = len(self._requests)
+        return request, self.reply(reel, request, number)
 
     def reel(self, model: str) -> Reel:
         """The script of a model, or a 404."""
@@ -71,21 +98,38 @@ class Stage:
             raise Rejected(Rejection(status=404, message=message))
         return reel
 
-    def check_key(self, headers: Mapping[str, str]) -> None:
+    def check_key(self, given: str) -> None:
         """Refuse a wrong or missing key, if keys matter here."""
-        given = headers.get("Authorization") or ""
-        if self._api_key is None or hmac.compare_digest(given.encode(), f"Bearer {self._api_key}".encode()):
+        if self._api_key is None or hmac.compare_digest(given.encode(), self._api_key.encode()):
             return
         raise Rejected(Rejection(status=401))
 
+    def reply(self, reel: Reel, request: Request, number: int) -> Reply:
+        """The reply to a numbered request, with the fault that a plan lays over it."""
+        try:
+            reply = reel.reply(request)
+            planned = self._plan.decide(number, request) if self._plan else None
+            reply = reply if planned is None else replace(reply, fault=planned)
+            if reply.fault is not None:
+                with self._lock:
+                    self._faults[number] = reply.fault
+            return rewritten(reply, request)
+        except ScriptExhausted as error:
+            code, message = "script_exhausted", str(error)
+        except Exception as error:  # a script's own mistake must reach the test that wrote it
+            code, message = "script_failed", f"The script raised {error!r}"
+        # 400, not 500: no client retries it or fails over, so the message is seen.
+        return Reply(fault=Rejection(status=400, code=code, message=message))
 
-def scripted_reply(reel: Reel, request: Request) -> Reply:
-    """The reply to a numbered request; a script that ran out or failed answers 400."""
+
+def admitted(wire: Wire, body: bytes, headers: Mapping[str, str]) -> Request:
+    """The request in a body.
+
+    Raises:
+        Rejected: The body is not what the format's API would accept.
+    """
     try:
-        return reel.reply(request)
-    except ScriptExhausted as error:
-        code, message = "script_exhausted", str(error)
-    except Exception as error:  # a script's own mistake must reach the test that wrote it
-        code, message = "script_failed", f"The script raised {error!r}"
-    # 400, not 500: no client retries it or fails over, so the message is seen.
-    return Reply(fault=Rejection(status=400, code=code, message=message))
+        return wire.read(body, headers)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # The readers check what clients get wrong, not the type of every field that might be sent.
+        raise reject(f"Invalid type: a field of the request is not what it should be ({error}).") from error

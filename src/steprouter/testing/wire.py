@@ -1,125 +1,94 @@
-"""What goes out: speech as OpenAI's chat completion objects."""
+"""What the wire formats share: the answer to be put into one, and what a format must be able to do."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from .reply import ToolCall, Usage
-from .request import Request
-from .speech import Piece, Speech
+from .faults import ErrorEvent, Rejection
+from .request import Request, WireFormat
+from .speech import Piece, Speech, identity
+
+Group = list[bytes]
+"""Server-sent events that go out together."""
+
+BlockKind = Literal["reasoning", "text", "call"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
-    """The envelope that all chunks of one answer share.
+class Answer:
+    """What is said in answer to a request.
 
     Attributes:
-        id: Identifies the answer.
         created: Unix seconds.
         request: What is answered.
         speech: What is said.
     """
 
-    id: str
     created: int
     request: Request
     speech: Speech
 
-    def whole(self) -> dict[str, Any]:
-        """The answer in one object."""
-        message: dict[str, Any] = {"role": "assistant", "content": self.speech.text or None, "refusal": None}
-        if self.speech.reasoning:
-            message["reasoning_content"] = self.speech.reasoning
-        if self.speech.tool_calls:
-            message["tool_calls"] = [whole_call(call) for call in self.speech.tool_calls]
-        else:
-            message["content"] = self.speech.text
-        choice = {"message": message, "logprobs": None, "finish_reason": self.speech.finish_reason}
-        choices = [{"index": index, **choice} for index in range(self.request.n)]
-        return {**self.envelope("chat.completion"), "choices": choices, "usage": self.usage()}
+    @property
+    def blocks(self) -> list[tuple[BlockKind, int]]:
+        """The parts of the answer in order: reasoning, text, and each call by its number."""
+        speech = self.speech
+        reasoning: list[tuple[BlockKind, int]] = [("reasoning", 0)] if speech.reasoning else []
+        text: list[tuple[BlockKind, int]] = [("text", 0)] if speech.text else []
+        return reasoning + text + [("call", index) for index in range(len(speech.tool_calls))]
 
-    def opening(self) -> list[dict[str, Any]]:
-        """The first chunk of each choice: its role."""
-        content = None if self.speech.tool_calls and not self.speech.text else ""
-        return self.chunks({"role": "assistant", "content": content})
-
-    def piece(self, piece: Piece) -> list[dict[str, Any]]:
-        """One piece as a chunk of each choice."""
-        return self.chunks(delta(piece))
-
-    def closing(self) -> list[dict[str, Any]]:
-        """The chunks with the finish reason, and the one with usage if it was asked for."""
-        last = self.chunks({}, finish_reason=self.speech.finish_reason)
-        if self.request.include_usage:
-            last.append({**self.envelope("chat.completion.chunk"), "choices": [], "usage": self.usage()})
-        return last
-
-    def chunks(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> list[dict[str, Any]]:
-        """A delta for each choice."""
-        # With usage asked for, every chunk but the last has a null there; clients rely on the field.
-        blank = {"usage": None} if self.request.include_usage else {}
-        choice = {"delta": dict(delta), "logprobs": None, "finish_reason": finish_reason}
-        return [
-            {**self.envelope("chat.completion.chunk"), "choices": [{"index": index, **choice}], **blank}
-            for index in range(self.request.n)
-        ]
-
-    def envelope(self, kind: str) -> dict[str, Any]:
-        """The fields around the choices."""
-        return {
-            "id": self.id,
-            "object": kind,
-            "created": self.created,
-            "model": self.request.model,
-            "system_fingerprint": None,
-        }
-
-    def usage(self) -> dict[str, Any]:
-        """The usage object; output is billed once for each choice."""
-        return usage_json(self.speech.usage, choices=self.request.n)
+    def named(self, prefix: str, part: int | str = "answer") -> str:
+        """An id for the answer or a part of it."""
+        return prefix + identity(self.request, part)
 
 
-def delta(piece: Piece) -> dict[str, Any]:
-    """The changed part of a message that one piece brings."""
-    match piece.kind:
-        case "text":
-            return {"content": piece.text}
-        case "reasoning":
-            return {"reasoning_content": piece.text}
-        case "call":
-            function = {"name": piece.text, "arguments": ""}
-            opened = {"index": piece.index, "id": piece.id, "type": "function", "function": function}
-            return {"tool_calls": [opened]}
-        case "arguments":
-            return {"tool_calls": [{"index": piece.index, "function": {"arguments": piece.text}}]}
+def block_of(piece: Piece) -> tuple[BlockKind, int]:
+    """The part of the answer that a piece belongs to."""
+    return ("call" if piece.kind == "arguments" else piece.kind), piece.index
 
 
-def whole_call(call: ToolCall) -> dict[str, Any]:
-    """A tool call of an answer that is not streamed."""
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """A wire format.
+
+    Attributes:
+        format: Its name.
+        path: Where it is asked.
+        id_header: The response header that names a request.
+        key: The key that request headers hold; empty if there is none.
+        read: The request in a body; raises `Rejected`.
+        refusal: The JSON body of an HTTP error, from the error and the request's name.
+        whole: An answer in one JSON object.
+        stream: An answer as groups of events: the opening, one group for each piece, the closing.
+        error: An error event; the number says how many events came before it.
+        garbage: An event whose data is not JSON.
+    """
+
+    format: WireFormat
+    path: str
+    id_header: str
+    key: Callable[[Mapping[str, str]], str]
+    read: Callable[[bytes, Mapping[str, str]], Request]
+    refusal: Callable[[Rejection, str], dict[str, Any]]
+    whole: Callable[[Answer], dict[str, Any]]
+    stream: Callable[[Answer], Iterator[Group]]
+    error: Callable[[Answer, ErrorEvent, int], bytes]
+    garbage: bytes
 
 
-def usage_json(usage: Usage, *, choices: int = 1) -> dict[str, Any]:
-    """Usage in OpenAI's names."""
-    output = usage.output_tokens * choices
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": output,
-        "total_tokens": usage.input_tokens + output,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning_tokens * choices,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
-
-
-def event(value: Mapping[str, Any] | str) -> bytes:
-    """One server-sent event."""
+def event(value: Mapping[str, Any] | str, name: str = "") -> bytes:
+    """One server-sent event, with a name or without."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"data: {text}\n\n".encode()
+    return f"event: {name}\ndata: {text}\n\n".encode() if name else f"data: {text}\n\n".encode()
+
+
+def bearer(headers: Mapping[str, str]) -> str:
+    """The key in an `Authorization: Bearer` header."""
+    given = headers.get("authorization", "")
+    return given[len("bearer ") :] if given.lower().startswith("bearer ") else ""
+
+
+PROXY_PAGE = "<html><title>502 Bad Gateway</title></html>"
+"""What stands where JSON should: the page of a proxy that lost its upstream."""
