@@ -17,12 +17,22 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
+from ..answering.failures import sane_seconds
 from ..errors import StepRouterError
 from .masking import shown
 
-KEPT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-", "retry-after", "x-request-id", "request-id")
+KEPT_HEADERS = (
+    "x-ratelimit-", "anthropic-ratelimit-", "retry-after", "x-should-retry", "x-request-id", "request-id",
+)  # fmt: skip
 """Prefixes of the response headers that are kept as data; none of them can hold a secret."""
+
+COUNT = re.compile(r"\s*\+?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*")
+"""A count of seconds (RFC 9110, 10.2.3) or, as many servers send, a fraction of them; `float` would take `nan` too."""
+
+QUERY = re.compile(r"""(\b(?:https?|wss?)://[^\s?#'"<>]+)[?#][^\s'"<>)]*""", re.IGNORECASE)
+"""An address with a query, which is where some providers' keys are (`?key=…`)."""
 
 RETRY_DELAY = re.compile(r'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"')
 """Google's `RetryInfo`, which comes in the body instead of a header."""
@@ -104,8 +114,8 @@ def refusal_of(
     return HttpRefusal(
         where,
         status=status,
-        code=shown(code, secrets, limit=100) if code else None,
-        text=shown(text or said.strip(), secrets),
+        code=told(code, secrets, limit=100) if code else None,
+        text=told(text or said.strip(), secrets),
         retry_after_seconds=retry_delay(said) if delay is None else delay,
         headers=kept_headers(headers),
     )
@@ -118,9 +128,19 @@ def stream_refusal(where: str, error: object, secrets: Iterable[str] = ()) -> St
     return StreamRefusal(
         where,
         status=200,
-        code=shown(code, secrets, limit=100) if code else None,
-        text=shown(text, secrets),
+        code=told(code, secrets, limit=100) if code else None,
+        text=told(text, secrets),
     )
+
+
+def told(text: str, secrets: Iterable[str] = (), *, limit: int = 500) -> str:
+    """What a provider or library said, without keys and at most `limit` characters long.
+
+    A key is looked for as it is, as it stands in an address, and without the white space that made it unusable.
+    """
+    plain = {secret.strip() for secret in secrets}
+    forms = plain | {quote(secret, safe="") for secret in plain} | {repr(secret)[1:-1] for secret in secrets}
+    return shown(QUERY.sub(r"\1", text[: limit * 20]), [form for form in forms if form], limit=limit)
 
 
 def code_and_text(body: Any) -> tuple[str | None, str]:
@@ -144,8 +164,13 @@ def code_and_text(body: Any) -> tuple[str | None, str]:
 
 
 def code_in(fields: Mapping[str, Any]) -> str | None:
-    """The most telling name of an error: `code` unless it only repeats the HTTP status, else `type`."""
-    named = [fields.get(key) for key in ("code", "type", "status")]
+    """The most telling name of an error.
+
+    Anthropic's `error_code`, else `code` unless it only repeats the HTTP status, else `type`.
+    """
+    details = fields.get("details")
+    exact = details.get("error_code") if isinstance(details, Mapping) else None
+    named = [exact, *(fields.get(key) for key in ("code", "type", "status"))]
     words = [name for name in named if isinstance(name, str) and name and not name.isdigit()]
     if words:
         return words[0]
@@ -162,7 +187,8 @@ def text_in(message: Any) -> str:
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """What the server asked for, in seconds from now; None if it did not say or it cannot be told.
 
-    A date is measured against the response's own `Date`, because the two clocks may differ.
+    A date is measured against the response's own `Date`, because the two clocks may differ; without one see
+    `retry_at`.
     """
     exact = seconds_in(headers.get("retry-after-ms"))
     if exact is not None:
@@ -172,29 +198,39 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     if plain is not None or not given:
         return plain
     until, now = date_in(given), date_in(headers.get("date"))
-    return max(0.0, (until - now).total_seconds()) if until and now else None
+    return sane_seconds((until - now).total_seconds()) if until and now else None
+
+
+def retry_at(headers: Mapping[str, str]) -> float | None:
+    """When the server asked to come back, in Unix seconds, where it named a date but not its own time."""
+    if retry_after_seconds(headers) is not None:
+        return None
+    until = date_in(headers.get("retry-after"))
+    return until.timestamp() if until else None
+
+
+def should_retry(headers: Mapping[str, str]) -> bool | None:
+    """What the server says about asking again: OpenAI's and Anthropic's libraries obey this header."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
 
 
 def retry_delay(body: str) -> float | None:
     """The delay that Google writes into the JSON of an error, in seconds; None where there is none."""
     found = RETRY_DELAY.search(body)
-    return float(found[1]) if found else None
+    return sane_seconds(float(found[1])) if found else None
 
 
 def seconds_in(text: str | None) -> float | None:
     """A count of 0 or more; None for anything else, so that a broken header asks for nothing."""
-    try:
-        count = float(text or "")
-    except ValueError:
-        return None
-    return count if 0 <= count < float("inf") else None
+    found = COUNT.fullmatch(text or "")
+    return sane_seconds(float(found[1])) if found else None
 
 
 def date_in(text: str | None) -> datetime | None:
-    """An HTTP date (RFC 9110, 5.6.7); one without a zone is UTC."""
+    """An HTTP date in any of its three forms (RFC 9110, 5.6.7); one without a zone is UTC."""
     try:
         date = parsedate_to_datetime(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
@@ -202,7 +238,5 @@ def date_in(text: str | None) -> datetime | None:
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Rate limits and request id out of response headers, under lower-case names."""
     return {
-        name.lower(): shown(value, limit=200)
-        for name, value in headers.items()
-        if name.lower().startswith(KEPT_HEADERS)
+        name.lower(): told(value, limit=200) for name, value in headers.items() if name.lower().startswith(KEPT_HEADERS)
     }

@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from ..answering.failures import Seen
-from .masking import shown
-from .refusals import code_and_text, code_in, retry_after_seconds, retry_delay, text_in
+from ..answering.failures import Seen, sane_seconds
+from .refusals import (
+    code_and_text,
+    code_in,
+    retry_after_seconds,
+    retry_at,
+    retry_delay,
+    should_retry,
+    text_in,
+    told,
+)
 
 LONGEST_CHAIN = 8
 """Errors in a chain that are looked at; real ones have two or three."""
@@ -20,7 +29,20 @@ CODE_FIRST = re.compile(r"^([a-z][a-z0-9]*(?:_[a-z0-9]+)+)\s*:\s+(.*)", re.DOTAL
 CODE_INSIDE = re.compile(r"""\bcode=['"]([A-Za-z0-9_.-]+)['"]""")
 """`ResponseError(code='server_error', …)`, its other way."""
 
-LIBRARY_ROOTS = frozenset({"object", "BaseException", "Generic", "Protocol"})
+STATUS_INSIDE = re.compile(r"\b(?:http|status|error)(?:[ _-]?code)?[ :=]{1,3}([45][0-9]{2})\b", re.IGNORECASE)
+"""`Error code: 503`, where a library kept the status in the text only."""
+
+LENGTH = r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|seconds?|minutes?|hours?)(?![a-z])"
+ASKED_TO_WAIT = re.compile(rf"\b(?:try again|retry) (?:in|after) ((?:{LENGTH} ?)+)", re.IGNORECASE)
+"""OpenAI ("Please try again in 6m0s"), Gemini ("Please retry in 34.07s") and Azure ("Please retry after 6 seconds"),
+whose errors inside a stream have no headers."""
+
+SECONDS_IN = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+LONGEST_TEXT = 10_000
+"""Characters of a text that are read; only the first few hundred are ever shown."""
+
+NOT_TELLING = frozenset({"object", "BaseException", "Generic", "Protocol"})
 
 
 def seen(error: BaseException, secrets: Iterable[str] = ()) -> Seen:
@@ -34,27 +56,38 @@ def seen(error: BaseException, secrets: Iterable[str] = ()) -> Seen:
     chain = list(causes(error))
     status = first(status_of(one) for one in chain)
     code = first(code_of(one) for one in chain)
-    delay = first(delay_of(one) for one in chain)
-    text = first(text_of(one) for one in chain) or type(error).__name__
+    text = (first(text_of(one) for one in chain) or type(error).__name__)[:LONGEST_TEXT]
     if code is None and status is None:
         code = code_in_text(text)
+        status = status_in_text(text) if code is None else None
+    delay = first(delay_of(one) for one in chain)
+    date = first(retry_at(headers_of(one)) for one in chain) if delay is None else None
     return Seen(
         status=status,
-        code=shown(code, secrets, limit=100) if code else None,
-        text=shown(text, secrets),
-        retry_after_seconds=delay,
+        code=told(code, secrets, limit=100) if code else None,
+        text=told(text, secrets),
+        retry_after_seconds=delay_in_text(text) if delay is None and date is None else delay,
+        retry_at=date,
+        should_retry=first(should_retry(headers_of(one)) for one in chain),
         classes=class_names(chain),
     )
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what caused it, the nearest first."""
+    """The error and what it was raised from, the nearest first; a group of one is its member's.
+
+    What merely was being handled at the time does not count: a router called from an `except` block of its user's
+    would take the user's error for the model's.
+    """
     met: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in met and len(met) < LONGEST_CHAIN:
         met.add(id(current))
         yield current
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        alone = (
+            current.exceptions[0] if isinstance(current, BaseExceptionGroup) and len(current.exceptions) == 1 else None
+        )
+        current = alone or current.__cause__
 
 
 def first(values: Iterable[Any]) -> Any:
@@ -66,15 +99,27 @@ def status_of(error: BaseException) -> int | None:
     """The HTTP status an error names, in any of the usual attributes."""
     response = getattr(error, "response", None)
     own = [getattr(error, name, None) for name in ("status_code", "status", "http_status", "code")]
+    if isinstance(response, Mapping):  # AWS' libraries
+        metadata = response.get("ResponseMetadata")
+        own.append(metadata.get("HTTPStatusCode") if isinstance(metadata, Mapping) else None)
     for value in (*own, getattr(response, "status_code", None)):
         if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
             return int(value)
     return None
 
 
+def body_of(error: BaseException) -> Any:
+    """The body of the response as the library kept it; some raise `ValueError(body)`."""
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping) and isinstance(aws := response.get("Error"), Mapping):
+        return {"code": aws.get("Code"), "message": aws.get("Message")}
+    candidates = (getattr(error, "body", None), getattr(error, "details", None), *error.args[:1])
+    return next((one for one in candidates if isinstance(one, Mapping | list)), None)
+
+
 def code_of(error: BaseException) -> str | None:
     """The provider's code or error type; a body is asked first, being the provider's own word."""
-    if isinstance(body := getattr(error, "body", None) or getattr(error, "details", None), Mapping | list):
+    if (body := body_of(error)) is not None:
         inner, _ = code_and_text(body)
         # The OpenAI SDK takes the `error` object out of the body, others leave it in.
         inner = inner or (code_in(body) if isinstance(body, Mapping) and "error" not in body else None)
@@ -89,7 +134,7 @@ def code_of(error: BaseException) -> str | None:
 
 def text_of(error: BaseException) -> str | None:
     """What the provider or the library said."""
-    if isinstance(body := getattr(error, "body", None), Mapping | list):
+    if (body := body_of(error)) is not None:
         _, text = code_and_text(body)
         if not text and isinstance(body, Mapping):
             text = text_in(body.get("message"))
@@ -99,7 +144,9 @@ def text_of(error: BaseException) -> str | None:
         value = getattr(error, name, None)
         if isinstance(value, str) and value:
             return value
-    return str(error) or None
+    with suppress(ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # its own `__str__` is broken
+        return str(error) or None
+    return None
 
 
 def code_in_text(text: str) -> str | None:
@@ -110,22 +157,41 @@ def code_in_text(text: str) -> str | None:
     return found[1] if found else None
 
 
-def delay_of(error: BaseException) -> float | None:
-    """What the server asked to wait, from an attribute, from the response's headers, or from its body."""
-    own = getattr(error, "retry_after_seconds", None)
-    if isinstance(own, int | float) and own >= 0:
-        return float(own)
+def status_in_text(text: str) -> int | None:
+    """A status that is only written into a text."""
+    found = STATUS_INSIDE.search(text)
+    return int(found[1]) if found else None
+
+
+def headers_of(error: BaseException) -> dict[str, str]:
+    """The headers of the response, as far as the error knows them, under lower-case names."""
     for headers in (
         getattr(getattr(error, "response", None), "headers", None),
         getattr(error, "headers", None),
     ):
         if isinstance(headers, Mapping):
-            lower = {str(name).lower(): str(value) for name, value in headers.items()}
-            if (delay := retry_after_seconds(lower)) is not None:
-                return delay
-    # Google's SDK keeps the body under `details`, and the delay in it.
-    body = getattr(error, "details", None)
-    return retry_delay(json.dumps(body, default=str)) if isinstance(body, Mapping | list) else None
+            return {str(name).lower(): str(value) for name, value in headers.items()}
+    return {}
+
+
+def delay_of(error: BaseException) -> float | None:
+    """What the server asked to wait, from an attribute, from the response's headers, or from its body."""
+    own = getattr(error, "retry_after_seconds", None)
+    if isinstance(own, int | float) and not isinstance(own, bool) and own >= 0:
+        return sane_seconds(float(own))
+    if (delay := retry_after_seconds(headers_of(error))) is not None:
+        return delay
+    body = body_of(error)
+    return retry_delay(json.dumps(body, default=str)) if body is not None else None
+
+
+def delay_in_text(text: str) -> float | None:
+    """What a text asks to wait, in seconds."""
+    found = ASKED_TO_WAIT.search(text)
+    if found is None:
+        return None
+    lengths = re.findall(LENGTH, found[1].lower())
+    return sane_seconds(sum(float(count) * SECONDS_IN[unit if unit == "ms" else unit[0]] for count, unit in lengths))
 
 
 def class_names(chain: Iterable[BaseException]) -> tuple[str, ...]:
@@ -133,6 +199,6 @@ def class_names(chain: Iterable[BaseException]) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for error in chain:
         for ancestor in type(error).__mro__:
-            if ancestor.__name__ not in LIBRARY_ROOTS:
+            if ancestor.__name__ not in NOT_TELLING:
                 names.setdefault(ancestor.__name__)
     return tuple(names)
