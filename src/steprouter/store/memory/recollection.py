@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from steprouter.answering.budgets import Budget
 from steprouter.errors import ConfigError, StoreError
 from steprouter.memory.effect import Effect
 from steprouter.memory.episodes import Share, odds, spread
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from .lessons import RedisLessons
     from .remote import RedisMemory
+    from .sections import Section
 
     Vector = npt.NDArray[np.float32]
 
@@ -75,6 +77,8 @@ class Recollection:
         embedder: Turns a step's text into a vector.
         models: Names of the router's models.
         lessons: What the user asks of lessons; None keeps and shows none.
+        settings: A digest of each model's settings, by name; brings the health of deployments too.
+        budgets: Brings what was spent of them too.
     """
 
     def __init__(
@@ -85,7 +89,11 @@ class Recollection:
         *,
         models: Sequence[str] = (),
         lessons: Lessons | None = None,
+        settings: Mapping[str, str] | None = None,
+        budgets: Sequence[Budget] = (),
     ) -> None:
+        self.settings = settings
+        self.budgets = tuple(budgets)
         self.connection = connection
         self.find_keys = keys
         self.embedder = embedder
@@ -133,10 +141,28 @@ class Recollection:
             from .remote import RedisMemory
 
             assert self.keys is not None
-            remote = RedisMemory(self.connection, self.keys, self.space, models=self.models, lessons=self.lessons)
+            remote = RedisMemory(
+                self.connection,
+                self.keys,
+                self.space,
+                models=self.models,
+                sections=self.sections(),
+                lessons=self.lessons,
+            )
             # setdefault: of two threads that come first at once, both take the same one.
             remote = self.remotes.setdefault(os.getpid(), remote)
         return remote
+
+    def sections(self) -> list[Section]:
+        """What a recall asks for."""
+        from .sections import REMEMBERED, BudgetSection, HealthSection  # brings the client library
+
+        wanted: list[Section] = [*REMEMBERED]
+        if self.settings is not None:
+            wanted.append(HealthSection(self.settings))
+        if self.budgets:
+            wanted.append(BudgetSection(self.budgets))
+        return wanted
 
     def recall(self, step: Step, vector: Vector | Missing) -> Recalled:
         """What is known when a step begins; one round trip."""

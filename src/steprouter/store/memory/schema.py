@@ -12,10 +12,10 @@ Per tenant, ids as digests (`Keys`):
     sr:lesson:{t:…}:<step>             hash   a solved step, redacted; a day until it is verified, then 90
     sr:{t:…}:lessons-<kind>            zset   ids of a kind's verified lessons, by last change
     sr:{t:…}:effect-<kind>             hash   what lessons did there: a tally for each side and lesson
-    sr:{t:…}:budget                    hash   what the tenant has spent of its budgets
+    sr:{t:…}:budget-<span>[:<whose>]   hash   what was spent of budgets (`live/ledger_orders.py`)
     sr:{t:…}:journal:<task>            hash   what an unfinished stream has said; minutes
     sr:{t:…}:compacting-<kind>         string lease of a compaction; a minute
-    sr:{d}:health:<model>              hash   a deployment's health, for all tenants
+    sr:{d}:health:<model>:<settings>   string a deployment's health, for all tenants; a day
     sr:{d}:index-growth:<alias>        string lease of a growing index; a minute
 
 The search index covers all tenants' outcomes that were embedded alike; it is called
@@ -118,13 +118,13 @@ class Places:
         """What lessons did at a kind of step."""
         return self.keys.tenant(self.tenant, f"effect-{kind}")
 
-    def health(self, model: str) -> str:
-        """The health of a deployment, which all tenants share."""
-        return self.keys.deployment("health", model)
+    def health(self, model: str, settings: str = "") -> str:
+        """The health of a deployment, which all tenants share; with other settings it is another deployment."""
+        return self.keys.deployment("health", model, settings)
 
-    def budget(self) -> str:
-        """What the tenant has spent of its budgets."""
-        return self.keys.tenant(self.tenant, "budget")
+    def budget(self, span: str = "tenant-ever", *ids: str) -> str:
+        """What the tenant, or one of its users or threads, has spent in a span of time."""
+        return self.keys.tenant(self.tenant, f"budget-{span}", *ids)
 
     def journal(self, task: str) -> str:
         """What an unfinished stream of a task has said."""

@@ -12,10 +12,12 @@ from typing import Any, Protocol
 
 import redis
 
+from steprouter.answering.budgets import Budget
 from steprouter.memory.recall import Missing
 from steprouter.memory.session import RECENT
 from steprouter.step.step import Step
 
+from ..live.ledger_orders import Counter, counters
 from .index import Indexes, IndexSpec
 from .pipeline import Command
 from .query import knn, parse
@@ -100,32 +102,57 @@ class CountersSection:
 
 
 class HealthSection:
-    """The shared health of every model, by name."""
+    """The shared health of every model, by name.
+
+    Args:
+        settings: A digest of each model's settings, by name; with others it is another deployment.
+    """
 
     name = "health"
 
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self.settings = settings or {}
+
     def commands(self, query: Query) -> Sequence[Command]:
-        """One hash a model, of the deployment."""
-        return tuple(("HGETALL", query.places.health(model)) for model in query.models)
+        """All records at once: keys of a deployment are of one slot."""
+        keys = [query.places.health(model, self.settings.get(model, "")) for model in query.models]
+        return (("MGET", *keys),) if keys else ()
 
     def parse(self, query: Query, replies: Sequence[Any]) -> Any:
-        """Raw fields by model; models of which nothing is kept are left out."""
-        kept = {model: record(reply) for model, reply in zip(query.models, replies, strict=True)}
-        return {model: one for model, one in kept.items() if one}
+        """Texts of records by model, unread; models of which nothing is kept are left out."""
+        return {model: text for model, text in zip(query.models, replies[0], strict=True) if text is not None}
 
 
 class BudgetSection:
-    """What the tenant and the thread have spent of their budgets."""
+    """How much of the step's budgets is used up, what is set aside for calls under way included.
+
+    Args:
+        budgets: All budgets of the router.
+    """
 
     name = "budget"
 
+    def __init__(self, budgets: Sequence[Budget] = ()) -> None:
+        self.budgets = tuple(budgets)
+
+    def counters(self, query: Query) -> list[Counter]:
+        """Where it is kept."""
+        return counters(query.places.keys, self.budgets, query.step, query.step.started_at)
+
     def commands(self, query: Query) -> Sequence[Command]:
-        """The tenant's hash."""
-        return (("HGETALL", query.places.budget()),)
+        """Three fields of each counter."""
+        return tuple(("HMGET", counter.key, "v", "usd", "tokens") for counter in self.counters(query))
 
     def parse(self, query: Query, replies: Sequence[Any]) -> Any:
-        """Raw fields."""
-        return record(replies[0])
+        """Shares by the names of budgets, 0 to 1 and beyond."""
+        found: dict[str, float] = {}
+        for counter, (version, usd, tokens) in zip(self.counters(query), replies, strict=True):
+            if (missing := newer(version)) is not None:
+                return missing
+            if not (usd or b"0").isdigit() or not (tokens or b"0").isdigit():
+                return Missing(reason="something else lies where budgets are kept")
+            found |= {one.name: one.share(int(usd or 0), int(tokens or 0)) for one in counter.budgets}
+        return found
 
 
 class JournalSection:

@@ -1,0 +1,152 @@
+"""The gate that every call goes through: circuit, rate limit, pace and retries of this process, money and quotas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from steprouter.answering.attempt import Attempt
+from steprouter.answering.breaker import State
+from steprouter.answering.claims import Claim, Grant, Granted, Refused
+from steprouter.answering.health import WELL, Conditions
+from steprouter.answering.hedge import HedgeBudget
+from steprouter.answering.pacing import RetryBudget
+from steprouter.memory.recall import Missing, Recalled
+from steprouter.models.card import Price
+from steprouter.models.cost import cost_usd
+from steprouter.step.step import Step
+
+from .shared_health import SharedHealth
+
+if TYPE_CHECKING:
+    from .ledger import Ledger
+
+PACED_SECONDS = 0.5
+"""When a call that was held back by the pace looks again, if the deployment's own time to first token is not known."""
+
+
+class Gate:
+    """Knows how the deployments are, grants calls, and is told how they went; never raises in a step.
+
+    Args:
+        health: The deployments.
+        ledger: Budgets and limits; None where there are none.
+        prices: Of each model by name; None is unknown.
+    """
+
+    def __init__(self, health: SharedHealth, ledger: Ledger | None, prices: Mapping[str, Price | None]) -> None:
+        self.health = health
+        self.ledger = ledger
+        self.prices = dict(prices)
+        self.lock = Lock()
+        self.retries = RetryBudget()
+        self.hedges = HedgeBudget()
+
+    def conditions(self, step: Step, recalled: Recalled, now: float) -> Conditions:
+        """What is known of all deployments and of the step's budgets, what a recall brought included."""
+        self.health.take(recalled.section("health"), now)
+        with self.lock:
+            retries, hedges = self.retries.refilled(now).tokens, self.hedges
+        near = () if self.ledger is None else self.near(self.ledger, step, recalled.section("budget"), now)
+        return Conditions(deployments=self.health.health(now), retries=retries, hedges=hedges, near=near)
+
+    def near(self, ledger: Ledger, step: Step, shared: Any, now: float) -> tuple[str, ...]:
+        """Names of the step's budgets that are past their threshold."""
+        if not ledger.budgets:
+            return ()
+        shares = shared if isinstance(shared, Mapping) else ledger.shares(step, now)
+        return tuple(one.name for one in ledger.budgets if shares.get(one.name, 0.0) >= one.cheaper_at)
+
+    def reserve(self, step: Step, claim: Claim, now: float) -> Grant:
+        """Whether a call may be made; what it may use is set aside."""
+        refused = self.refusal(claim, now)
+        if refused is not None:
+            return refused
+        admitted = self.health.admit(claim.model, claim.reservation, now)
+        if isinstance(admitted, Refused) or self.ledger is None:
+            return admitted
+        granted = self.ledger.reserve(step, claim, now)
+        return self.both(claim, admitted, granted, now)
+
+    async def areserve(self, step: Step, claim: Claim, now: float) -> Grant:
+        """As `reserve`, without blocking the event loop."""
+        refused = self.refusal(claim, now)
+        if refused is not None:
+            return refused
+        admitted = await self.health.aadmit(claim.model, claim.reservation, now)
+        if isinstance(admitted, Refused) or self.ledger is None:
+            return admitted
+        granted = await self.ledger.areserve(step, claim, now)
+        return self.both(claim, admitted, granted, now)
+
+    def both(self, claim: Claim, admitted: Granted, granted: Grant, now: float) -> Grant:
+        """What circuit and ledger say together; the lease of a probe that cannot be paid for is given back."""
+        if isinstance(granted, Refused):
+            if admitted.is_probe:
+                self.health.ended(claim.reservation, Attempt(model=claim.model), now)
+            return granted
+        return Granted(is_probe=admitted.is_probe, near=granted.near)
+
+    def refusal(self, claim: Claim, now: float) -> Refused | None:
+        """What this process itself has against a call."""
+        health = self.health.health(now).get(claim.model, WELL)
+        if health.out is not None:
+            return Refused(by="breaker", name=claim.model, why=f"out until its configuration changes: {health.out}")
+        if health.limited_until > now:
+            why = f"{claim.model} asked to be left alone for {health.limited_until - now:.1f} s"
+            return Refused(by="limit", name=claim.model, why=why, until=health.limited_until)
+        if not health.pace.allows(health.in_flight):
+            why = f"{health.in_flight} calls of {claim.model} are under way, as many as it took before it refused"
+            return Refused(by="limit", name=claim.model, why=why, until=now + (health.latency_seconds or PACED_SECONDS))
+        return self.spend(claim, now)
+
+    def spend(self, claim: Claim, now: float) -> Refused | None:
+        """Count a call, and refuse what would be one retry or second call too many."""
+        with self.lock:
+            if claim.is_retry:
+                left = self.retries.spent(now)
+                if left is None:
+                    return Refused(by="limit", name=claim.model, why="this process retries too much already")
+                self.retries = left
+            elif claim.is_hedge:
+                kept = self.hedges.spent()
+                if kept is None:
+                    return Refused(by="limit", name=claim.model, why="this process makes too many second calls already")
+                self.hedges = kept
+            else:
+                self.retries, self.hedges = self.retries.earned(now), self.hedges.earned()
+        return None
+
+    def began(self, model: str, attempt: str, now: float) -> None:
+        """A call is under way."""
+        self.health.began(model, attempt, now)
+
+    def ended(self, attempt: Attempt, now: float) -> str | None:
+        """A call has ended; why its circuit opened with that, if it did. Told twice it counts once."""
+        before = self.health.health(now).get(attempt.model, WELL).breaker.state
+        self.health.ended(attempt.id, attempt, now)
+        after = self.health.health(now).get(attempt.model, WELL).breaker
+        return after.why if after.state is State.OPEN and before is not State.OPEN else None
+
+    def settle(self, attempts: tuple[Attempt, ...], unused: tuple[str, ...], now: float) -> None:
+        """Note what the calls of a step really used; never lost, and written by `write`."""
+        for attempt in attempts:
+            self.ended(attempt, now)
+            if self.ledger is not None:
+                usage = attempt.usage
+                usd = cost_usd(usage, self.prices.get(attempt.model))
+                self.ledger.settle(attempt.id, tokens=usage.input_tokens + usage.output_tokens, usd=usd, now=now)
+        if self.ledger is not None:
+            for reservation in unused:
+                self.ledger.release(reservation, now)
+
+    def close(self, now: float) -> None:
+        """Write what waits, and give back what this process holds."""
+        if self.ledger is not None:
+            self.ledger.close(now)
+
+    def write(self, now: float) -> Missing | None:
+        """Share what this process has seen and spent; off the path. Why some of it waits, or None."""
+        waits = self.health.write(now)
+        return (self.ledger.write(now) if self.ledger is not None else None) or waits
