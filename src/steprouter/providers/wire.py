@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from dataclasses import dataclass
 from typing import Protocol
 
 from ..answering.answer import Delta
 from ..answering.failures import Seen
+from ..answering.patience import Timeouts
 from ..step.ask import Ask
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long each phase of a call may last, in seconds.
-
-    Attributes:
-        connect: Until the connection stands.
-        first_token: From sending the request to the first piece of the answer.
-        idle: Between two pieces.
-    """
-
-    connect: float = 5.0
-    first_token: float = 60.0
-    idle: float = 30.0
+__all__ = ["Timeouts", "Wire"]
 
 
 class Wire(Protocol):
