@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from stand_ins import InstantModel, bare_astream, bare_stream
 
 from steprouter import ModelCard, Price, StepRouter, Tier
+from steprouter.tracing.archive import store_trace
 
 Colour = Literal["sync", "async"]
 
@@ -208,7 +209,7 @@ class Contest:
         step_id = router.bind_tools(self.tools).invoke(self.messages).response_metadata["steprouter"]["step_id"]
         trace = router.traces.get(step_id)
         assert trace is not None
-        return timed(lambda: router.engine.shelf.write_traces([trace]))
+        return timed(lambda: router.engine.shelf.write_traces([store_trace(trace)]))
 
 
 def with_floor(took: dict[str, list[float]]) -> dict[str, list[float]]:

@@ -365,7 +365,7 @@ def test_feedback_is_kept_once_with_the_step():
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_all_models_failing_tells_every_failure_and_the_trace(way):
-    router = router_over([fail(503)], [fail(429)])
+    router = router_over([fail(503)], [fail(429)], policy=Policy(patience_seconds=0))
     with pytest.raises(AllModelsFailed) as failed:
         await answer(router, way)
     assert [type(e) for e in failed.value.exceptions] == [SimulatedError, SimulatedError]
@@ -451,7 +451,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "api_key": (lambda: router_over([], api_key="k"), "takes no 'api_key'"),
     "max_retries": (lambda: router_over([], max_retries=2), "takes no 'max_retries'"),
     "model": (lambda: router_over([], model="gpt-x"), "takes no 'model'"),
-    "budget": (lambda: router_over([], budget=1.0), "budget must be None"),
+    "budget": (lambda: router_over([], budget=1.0), "budget must be a Budget"),
     "answer_cache": (lambda: router_over([], answer_cache=True), "answer_cache must be None"),
     "unknown reference": (lambda: router_over([], policy=Policy(reference="m7")), "unknown model 'm7'"),
     "wrapped by retry": (

@@ -14,7 +14,7 @@ from steprouter import ConfigError
 from steprouter.answering.answer import Delta, ToolPiece
 from steprouter.answering.failures import Phase, Seen
 from steprouter.drive import Driver, Run
-from steprouter.flow import Call, Embed, Outcome, Race, Recall, Setting, Settle, Spawn, Wait, run_step
+from steprouter.flow import Call, Embed, Outcome, Race, Recall, Reserve, Setting, Settle, Spawn, Wait, run_step
 from steprouter.memory.recall import NOT_KEPT, Missing, Recalled
 from steprouter.models.card import ModelCard, Price, Tier
 from steprouter.models.cost import Usage
@@ -109,7 +109,7 @@ def test_beginning_a_step_decides_and_calls_nobody():
     run = Bench(wire).begin()
     assert run.decision is not None
     assert run.decision.models == ("small", "large")
-    assert (type(run.pending), wire.asked) == (Call, [])
+    assert (type(run.pending), wire.asked) == (Reserve, [])
 
 
 @colours
@@ -281,7 +281,7 @@ async def areply_to(bench: Bench, *commands: Any) -> Any:
 async def test_a_wait_sleeps_on_the_clock(asynchronous):
     bench = Bench(ListWire())
     reply = await areply_to(bench, Wait(seconds=3)) if asynchronous else reply_to(bench, Wait(seconds=3))
-    assert (reply, bench.clock.slept) == (None, (3,))
+    assert (reply, bench.clock.slept) == (True, (3,))
 
 
 @colours

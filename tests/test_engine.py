@@ -96,7 +96,7 @@ def test_an_unknown_model_is_refused_before_anything_is_sent():
 
 
 def test_a_named_model_is_the_only_one_that_is_tried():
-    engine = engine_over(card("small", []), card("large", repeat(fail(503)), Tier.HIGH, 9.0))
+    engine = engine_over(card("small", []), card("large", repeat(fail(401)), Tier.HIGH, 9.0))
     trace = run(engine, model="large")
     assert [a.model for a in trace.attempts] == ["large"]
 
@@ -115,7 +115,7 @@ def test_a_node_that_the_policy_maps_has_the_kind_it_says():
 
 
 def test_surroundings_outside_a_graph_are_empty_and_nobody_is_told():
-    place, tell = surroundings(None, None)
+    place, tell = surroundings(None, None, 0.0)
     assert (place.thread, place.node, place.task, place.tenant) == (None, None, None, "default")
     assert tell.__name__ == "hear_nothing"
 

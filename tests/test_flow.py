@@ -8,9 +8,10 @@ from langchain_core.messages import HumanMessage
 
 from steprouter.answering.answer import Answer, ToolCall
 from steprouter.answering.attempt import Attempt
+from steprouter.answering.claims import Granted
 from steprouter.answering.failures import Failure, FailureKind, Phase
 from steprouter.answering.shape import Hold
-from steprouter.flow import Call, Embed, Note, Outcome, Recall, Setting, Settle, run_step
+from steprouter.flow import Call, Embed, Note, Outcome, Recall, Reserve, Setting, Settle, Wait, run_step
 from steprouter.memory.recall import NOT_KEPT, Missing, Recalled
 from steprouter.models.card import ModelCard, Price, Tier
 from steprouter.routing.policy import Policy
@@ -29,6 +30,7 @@ WEATHER = {
 ASK = Ask(messages=(HumanMessage("Weather in Oslo?"),), tools=Toolset.of([WEATHER]))
 STEP = Step(id="step-1", kind=StepKind.TOOL_CALL, text="Weather in Oslo?")
 SETTING = Setting(cards=(LARGE, SMALL), policy=Policy())
+IMPATIENT = Setting(cards=(LARGE, SMALL), policy=Policy(patience_seconds=0))
 
 
 def said(model, args, *, shown="", finish="tool_calls"):
@@ -54,6 +56,10 @@ def drive(replies, setting=SETTING, recalled=None):
                 reply = NOT_KEPT
             case Recall():
                 reply = recalled or Recalled()
+            case Reserve():
+                reply = Granted()
+            case Wait():
+                reply = True
             case Call():
                 reply = replies.pop(0)
             case _:
@@ -62,9 +68,9 @@ def drive(replies, setting=SETTING, recalled=None):
 
 def test_a_step_is_embedded_recalled_decided_called_and_settled_in_this_order():
     commands, outcome = drive([said("small", {"city": "Oslo"})])
-    assert [type(c) for c in commands] == [Embed, Recall, Note, Call, Settle]
+    assert [type(c) for c in commands] == [Embed, Recall, Note, Reserve, Call, Settle]
     assert commands[0] == Embed(text="Weather in Oslo?")
-    assert commands[3].model == "small"
+    assert commands[3].claim.model == commands[4].model == "small"
     assert commands[-1] == Settle(outcome=outcome)
 
 
@@ -113,7 +119,7 @@ def test_the_callers_own_mistake_is_not_taken_to_another_model():
 
 
 def test_every_model_failing_leaves_an_outcome_with_every_attempt():
-    _, outcome = drive([failed("small"), failed("large", FailureKind.RATE_LIMITED)])
+    _, outcome = drive([failed("small"), failed("large", FailureKind.RATE_LIMITED)], IMPATIENT)
     assert isinstance(outcome, Outcome)
     assert [a.failure.kind for a in outcome.attempts] == ["unavailable", "rate_limited"]
     assert outcome.gave_up.why == "exhausted"
@@ -137,9 +143,9 @@ def test_an_answer_of_a_schema_is_held_back_whole_unless_the_policy_streams_it()
     formatted = Ask(messages=ASK.messages, tools=Toolset.of([], response_format={"type": "object"}))
     for policy, hold in ((Policy(), Hold.EVERYTHING), (Policy(stream_structured=True), Hold.TOOL_CALLS)):
         flow = run_step(STEP, formatted, Setting(cards=(SMALL,), policy=policy))
-        for reply in (None, NOT_KEPT, Recalled()):
+        for reply in (None, NOT_KEPT, Recalled(), None):
             flow.send(reply)
-        assert flow.send(None).shaping.hold is hold
+        assert flow.send(Granted()).shaping.hold is hold
 
 
 ATTEMPTS = st.builds(

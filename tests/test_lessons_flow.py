@@ -14,7 +14,8 @@ from langchain_core.tools import tool
 from steprouter import ModelCard, Policy, Price, StepKind, StepRouter, Tier
 from steprouter.answering.answer import Answer, ToolCall
 from steprouter.answering.attempt import Attempt
-from steprouter.flow import Call, Embed, Recall, Setting, run_step
+from steprouter.answering.claims import Granted
+from steprouter.flow import Call, Embed, Recall, Reserve, Setting, run_step
 from steprouter.memory.effect import Verdict
 from steprouter.memory.labels import Source
 from steprouter.memory.lessons import AtHand, Lesson, Lessons, drawn
@@ -234,6 +235,8 @@ def driven(setting: Setting, lessons: tuple[Lesson, ...], attempts: list[Attempt
         if isinstance(command, Call):
             calls.append(command)
             reply = attempts.pop(0)
+        elif isinstance(command, Reserve):
+            reply = Granted()
         elif isinstance(command, Embed | Recall):
             reply = NOT_KEPT if isinstance(command, Embed) else Recalled(sections=known)
 

@@ -17,7 +17,8 @@ from langchain_core.utils.json import parse_partial_json
 from steprouter.answering.answer import Answer, Delta, ToolCall
 from steprouter.answering.attempt import Attempt
 from steprouter.answering.failures import Failure, FailureKind, Phase
-from steprouter.answering.progress import GiveUp
+from steprouter.answering.moves import GiveUp
+from steprouter.answering.progress import Progress
 from steprouter.errors import AllModelsFailed, AnswerBroken, ContextTooLong
 from steprouter.flow import Outcome
 from steprouter.messages import closing_chunks, error_of, live_chunk, merged, spoken_call, summary, whole_message
@@ -44,12 +45,14 @@ def ended(*attempts: Attempt, gave_up: Any = None) -> tuple[Outcome, Trace]:
     outcome = Outcome(
         step=STEP,
         decision=DECISION,
-        attempts=attempts,
+        progress=Progress(events=tuple(attempts)),
         answered_by=given,
         gave_up=GiveUp(why=gave_up) if gave_up else None,
     )
     word = "sufficient" if given else str(gave_up)
-    trace = make_trace(STEP, DECISION, attempts, answered_by=given, outcome=word, prices={}, seconds=0.5)
+    trace = make_trace(
+        STEP, DECISION, Progress(events=tuple(attempts)), answered_by=given, outcome=word, prices={}, seconds=0.5
+    )
     return outcome, trace
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
+from .answering.budgets import Budget
 from .errors import ConfigError
 from .memory.policy import MemoryPolicy
 from .models.card import ModelCard
@@ -28,6 +29,22 @@ def card_of(model: ModelCard | BaseChatModel | str) -> ModelCard:
         name = identity(ModelCard(name="?", model=model))[1]
         return ModelCard(name=name or type(model).__name__, model=model)
     raise ConfigError(f"models must be ModelCards, LangChain chat models or model strings, got {type(model).__name__}")
+
+
+def budgets_of(budget: Budget | Sequence[Budget] | None) -> tuple[Budget, ...]:
+    """Any number of budgets as a tuple.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    given: tuple[object, ...] = tuple(budget) if isinstance(budget, list | tuple) else (budget,)
+    given = tuple(one for one in given if one is not None)
+    wrong = [one for one in given if not isinstance(one, Budget)]
+    if wrong:
+        raise ConfigError(
+            f"budget must be a Budget or a list of them, got {type(wrong[0]).__name__}; write Budget(usd=…)"
+        )
+    return tuple(one for one in given if isinstance(one, Budget))
 
 
 def refuse_unknown_fields(given: Mapping[str, Any], model: type[BaseChatModel]) -> None:

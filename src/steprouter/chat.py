@@ -17,7 +17,8 @@ from langchain_core.runnables.config import ensure_config
 from pydantic import ConfigDict, Field, InstanceOf, ValidationError
 
 from .answering.answer import Delta
-from .arguments import card_of, refuse_reserved, refuse_unknown_fields, refuse_wrong_kinds
+from .answering.budgets import Budget
+from .arguments import budgets_of, card_of, refuse_reserved, refuse_unknown_fields, refuse_wrong_kinds
 from .drive import Clock, Run
 from .engine import Engine
 from .errors import ConfigError
@@ -53,7 +54,7 @@ class StepRouter(BaseChatModel):
         models: The models that may answer: cards, LangChain chat models, or LangChain model strings.
         policy: Rules, tiers, mode.
         answer_cache: Reserved for the semantic cache; `cache` stays LangChain's own field.
-        budget: Reserved for spending limits.
+        budget: What may be spent: a `Budget`, or several.
         store: `embedded`, a `redis://` or `rediss://` URL, or `memory`.
         tenant: Whose data the steps are; None lets each run say in its configuration (`tenant`).
         tracing: Whether traces are kept; on by default.
@@ -70,7 +71,7 @@ class StepRouter(BaseChatModel):
     models: tuple[InstanceOf[ModelCard], ...]
     policy: InstanceOf[Policy] = Field(default_factory=Policy)
     answer_cache: None = None
-    budget: None = None
+    budget: tuple[InstanceOf[Budget], ...] = ()
     store: str = Field(default="embedded", repr=False)
     tenant: str | None = None
     tracing: bool = True
@@ -87,7 +88,7 @@ class StepRouter(BaseChatModel):
         *,
         policy: Policy | None = None,
         answer_cache: None = None,
-        budget: None = None,
+        budget: Budget | Sequence[Budget] | None = None,
         store: str = "embedded",
         tenant: str | None = None,
         tracing: bool | None = None,
@@ -95,18 +96,19 @@ class StepRouter(BaseChatModel):
         **langchain: Any,
     ) -> None:
         refuse_unknown_fields(langchain, type(self))
-        refuse_reserved(answer_cache=answer_cache, budget=budget)
+        refuse_reserved(answer_cache=answer_cache)
         refuse_wrong_kinds(models, policy, memory_policy)
         cards = tuple(card_of(model) for model in models)
         policy, tracing, memory_policy = policy or Policy(), tracing is not False, memory_policy or MemoryPolicy()
         engine = langchain.pop("engine", None)
         clock: Clock | None = langchain.pop("clock", None)
-        kept = Keeping(store=store, tenant=tenant, tracing=tracing, memory=memory_policy)
+        budgets = budgets_of(budget)
+        kept = Keeping(store=store, tenant=tenant, tracing=tracing, memory=memory_policy, budgets=budgets)
         # `configurable_fields` rebuilds the router for each call, and connections must not be rebuilt with it.
         if engine is None or (engine.given, engine.policy, engine.kept) != (cards, policy, kept):
             engine = Engine(cards, policy, kept, clock=clock)
         ours: dict[str, Any] = {"models": cards, "policy": policy, "store": store, "tenant": tenant}
-        ours["memory_policy"] = memory_policy
+        ours |= {"memory_policy": memory_policy, "budget": budgets}
         try:
             super().__init__(**ours, tracing=tracing, engine=engine, **langchain)  # type: ignore[call-arg]  # pydantic's
         except ValidationError as error:
@@ -126,6 +128,7 @@ class StepRouter(BaseChatModel):
         return cls(
             settings.models,
             policy=settings.policy,
+            budget=settings.budgets,
             store=settings.store,
             tenant=settings.tenant,
             tracing=settings.tracing,
@@ -215,6 +218,17 @@ class StepRouter(BaseChatModel):
             self.engine.feedback(step_id, score, reason=reason, tenant=tenant)
         elif thread is not None:
             self.engine.judge(thread, score, tenant=tenant)
+
+    def readmit(self, model: str) -> None:
+        """Let a model in again whose key was refused, or which was not found, once that is mended at its provider.
+
+        A new key in the configuration does so by itself.
+
+        Raises:
+            ConfigError: `model` is none of the router's.
+            StoreError: The store is away; in this process the model is in again.
+        """
+        self.engine.gate.health.readmit(model, self.engine.clock.now())
 
     def redis_url(self) -> str | None:
         """Where this router's Redis is, so that a checkpointer or store of LangGraph can be kept on the same server.
@@ -432,8 +446,9 @@ class StepRouter(BaseChatModel):
         """Whose shape the content blocks of a piece have; None where it is plain text."""
         if not delta.blocks or run.take is None:
             return None
-        said = run.take.shaper.details.get("model_provider")
-        return str(said or self.provider(run.take.command.model)["model_provider"])
+        take = run.take.answering
+        said = take.shaper.details.get("model_provider")
+        return str(said or self.provider(take.command.model)["model_provider"])
 
     def closing(self, run: Run, shape: str | None) -> Iterator[ChatGenerationChunk]:
         """The last chunks of an ended run; raises where there is no answer."""

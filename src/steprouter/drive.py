@@ -9,21 +9,26 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from .answering.answer import Answer, Delta
 from .answering.attempt import Attempt
-from .answering.failures import Failure, Phase, cancelled, classify, truncated
+from .answering.billing import billed_usage
+from .answering.claims import Claim, Grant, Granted
+from .answering.failures import Failure, FailureKind, cancelled, classify, truncated
+from .answering.health import Conditions
 from .answering.shape import Shaper
 from .errors import ConfigError
 from .flow import Call, Command, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, Wait
 from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
 from .models.cost import Usage
 from .models.tokens import estimate_tokens
-from .providers.wire import Timeouts, Wire
+from .providers.deadline import OutOfTime, awithin, within
+from .providers.wire import Wire
+from .racing import Racing, arace, race
 from .routing.decision import Decision
 from .step.step import Step
 from .tracing.record import Trace
@@ -53,6 +58,30 @@ class Recalls(Protocol):
 
     async def arecall(self, step: Step, vector: Vector | Missing) -> Recalled:
         """As `recall`, without blocking the event loop."""
+        ...
+
+
+class Live(Protocol):
+    """Knows how the deployments are, grants calls, and is told how they went; never raises in a step."""
+
+    def conditions(self, step: Step, recalled: Recalled, now: float) -> Conditions:
+        """What is known of all deployments, what a recall brought included; takes no time."""
+        ...
+
+    def reserve(self, step: Step, claim: Claim, now: float) -> Grant:
+        """Whether a call may be made; what it may use is set aside."""
+        ...
+
+    async def areserve(self, step: Step, claim: Claim, now: float) -> Grant:
+        """As `reserve`, without blocking the event loop."""
+        ...
+
+    def began(self, model: str, attempt: str, now: float) -> None:
+        """A call is under way."""
+        ...
+
+    def ended(self, attempt: Attempt, now: float) -> str | None:
+        """A call has ended; why its circuit opened with that, if it did. Told twice it counts once."""
         ...
 
 
@@ -105,6 +134,7 @@ class Run:
         outcome: Set once the flow has ended.
         seconds: How long the whole step took, once it is settled.
         trace: Its story, once it is settled.
+        has_attempted: Whether any model was called.
     """
 
     def __init__(self, step: Step, flow: Flow[Outcome], tell: Tell, began: float) -> None:
@@ -113,11 +143,12 @@ class Run:
         self.tell = tell
         self.began = began
         self.decision: Decision | None = None
-        self.take: Take | None = None
+        self.take: Take | Racing[Any] | None = None
         self.outcome: Outcome | None = None
         self.seconds = 0.0
         self.trace: Trace | None = None
         self.pending: Command[Any] | None = None
+        self.has_attempted = False
         self.send(None)
 
     def __repr__(self) -> str:
@@ -147,7 +178,13 @@ class Take:
     step: Step
     began: float
     run_began: float
+    provider: str | None = None
     first: float | None = None
+
+    @property
+    def answering(self) -> Take:
+        """The attempt whose pieces are shown; a race has several."""
+        return self
 
     def feed(self, delta: Delta) -> Delta | None:
         """The part of a piece that may be shown."""
@@ -164,7 +201,10 @@ class Take:
     def failed(self, wire: Wire, error: Exception) -> Attempt:
         """The attempt, its wire having raised."""
         seen = wire.saw(error)
-        return self.attempt(failure=classify(seen, self.shaper.phase, model=self.command.model, error=error))
+        now = self.clock.now()
+        failure = classify(seen, self.shaper.phase, model=self.command.model, error=error, now=now)
+        rushed = self.command.timeouts.is_rushed and failure.kind is FailureKind.TIMEOUT_FIRST_TOKEN
+        return replace(self.attempt(failure=failure), cut_short=rushed or isinstance(error, OutOfTime))
 
     def cancelled(self) -> Attempt:
         """The attempt, its consumer having gone away."""
@@ -173,6 +213,7 @@ class Take:
     def attempt(self, answer: Answer | None = None, failure: Failure | None = None) -> Attempt:
         """The attempt as a value."""
         return Attempt(
+            id=self.command.id,
             model=self.command.model,
             why=self.command.why,
             answer=answer,
@@ -185,15 +226,13 @@ class Take:
         )
 
     def usage(self, failure: Failure | None) -> Usage:
-        """Tokens to pay for. Providers bill what was said before a break, and nothing for a refused request."""
-        if self.shaper.usage is not None:
+        """Tokens to pay for; estimated where the provider did not say, as providers bill what breaks off."""
+        if failure is None and self.shaper.usage is not None:
             return self.shaper.usage
-        if failure is not None and self.shaper.phase is Phase.BEFORE_FIRST_TOKEN and not self.shaper.said:
-            return Usage()
         said = self.shaper.answer()
         spoken = estimate_tokens(said.text) + sum(estimate_tokens(c.name + c.raw) for c in said.tool_calls)
         asked = self.step.needs.input_tokens + self.command.lesson_tokens
-        return Usage(input_tokens=asked, output_tokens=spoken, estimated=True)
+        return billed_usage(self.provider, failure, self.shaper.usage, asked_tokens=asked, spoken_tokens=spoken)
 
 
 class Driver:
@@ -205,7 +244,9 @@ class Driver:
         settle: Called once with each ended run; must not wait.
         embedder: Embeds steps; None where nothing is remembered.
         memory: Recalls; None where nothing is remembered.
-        timeouts: How long each phase of a call may last.
+        live: Knows how the deployments are and grants calls; None grants all.
+        providers: Who runs each model, by name, where that is known.
+        hurry: Called when an attempt has failed, so that others learn of it before the step ends; must not wait.
     """
 
     def __init__(
@@ -216,14 +257,18 @@ class Driver:
         settle: Close,
         embedder: Embeds | None = None,
         memory: Recalls | None = None,
-        timeouts: Timeouts | None = None,
+        live: Live | None = None,
+        providers: Mapping[str, str | None] | None = None,
+        hurry: Callable[[], None] | None = None,
     ) -> None:
         self.wires = wires
         self.clock = clock
         self.settle = settle
         self.embedder = embedder
         self.memory = memory
-        self.timeouts = timeouts or Timeouts()
+        self.live = live
+        self.providers = providers or {}
+        self.hurry = hurry
 
     def begin(self, step: Step, flow: Flow[Outcome], tell: Tell) -> Run:
         """Start a step and drive it through its decision, which spends no money.
@@ -255,7 +300,7 @@ class Driver:
                 case Call():
                     reply: Any = yield from self.call(run, command, watched)
                 case Race():
-                    reply = ((yield from self.call(run, command.calls[0], watched)),)
+                    reply = yield from self.race(run, command, watched)
                 case _:
                     reply = self.perform(run, command)
             run.send(reply)
@@ -265,14 +310,18 @@ class Driver:
         while (command := run.pending) is not None:
             match command:
                 case Call() | Race():
-                    one = command if isinstance(command, Call) else command.calls[0]
                     reply: Any = None
-                    async with aclosing(self.acall(run, one, watched)) as pieces:
+                    said: AsyncGenerator[Any, None]
+                    if isinstance(command, Call):
+                        said = self.acall(run, command, watched)
+                    else:
+                        said = self.arace(run, command, watched)
+                    async with aclosing(said) as pieces:
                         async for piece in pieces:
-                            if isinstance(piece, Attempt):
-                                reply = piece if command is one else (piece,)
-                            else:
+                            if isinstance(piece, Delta):
                                 yield piece
+                            else:
+                                reply = piece
                 case _:
                     reply = await self.aperform(run, command)
             run.send(reply)
@@ -281,7 +330,7 @@ class Driver:
         """Call one model; gives what may be shown and returns the attempt."""
         take, wire = self.take(run, command, watched), self.wires[command.model]
         try:
-            with closing(wire.stream(command.ask, self.timeouts)) as pieces:
+            with closing(self.opened(command)) as pieces:
                 for delta in pieces:
                     if (shown := take.feed(delta)) is not None:
                         yield shown
@@ -289,17 +338,17 @@ class Driver:
             self.abandon(run, take)
             raise
         except Exception as error:  # one of the three broad guards: a broken model is an attempt
-            return take.failed(wire, error)
+            return self.failed(run, take, wire, error)
         except BaseException:  # the consumer went away
             self.abandon(run, take)
             raise
-        return take.finished()
+        return self.finished(run, take)
 
     async def acall(self, run: Run, command: Call, watched: bool) -> AsyncGenerator[Delta | Attempt, None]:
         """As `call`; the attempt is the last item."""
         take, wire = self.take(run, command, watched), self.wires[command.model]
         try:
-            async with aclosing(wire.astream(command.ask, self.timeouts)) as pieces:
+            async with aclosing(self.aopened(command)) as pieces:
                 async for delta in pieces:
                     if (shown := take.feed(delta)) is not None:
                         yield shown
@@ -307,24 +356,100 @@ class Driver:
             self.abandon(run, take)
             raise
         except Exception as error:  # the same guard as in `call`
-            yield take.failed(wire, error)
+            yield self.failed(run, take, wire, error)
             return
         except BaseException:  # the consumer went away
             self.abandon(run, take)
             raise
-        yield take.finished()
+        yield self.finished(run, take)
+
+    def opened(self, command: Call) -> Generator[Delta, None, None]:
+        """The pieces of a call, as long as the step has time."""
+        pieces = self.wires[command.model].stream(command.ask, command.timeouts)
+        total = command.timeouts.total
+        return pieces if total is None else within(pieces, total, command.model)
+
+    def aopened(self, command: Call) -> AsyncGenerator[Delta, None]:
+        """As `opened`, without blocking the event loop."""
+        pieces = self.wires[command.model].astream(command.ask, command.timeouts)
+        total = command.timeouts.total
+        return pieces if total is None else awithin(pieces, total, command.model)
 
     def take(self, run: Run, command: Call, watched: bool) -> Take:
         """An attempt about to begin."""
-        run.take = Take(
+        run.take = take = self.begun(run, command, watched)
+        return take
+
+    def begun(self, run: Run, command: Call, watched: bool) -> Take:
+        """A call about to be made, of a race or alone."""
+        run.has_attempted = True
+        if self.live is not None:
+            self.live.began(command.model, command.id, self.clock.now())
+        return Take(
             command=command,
             shaper=command.shaping.start(watched=watched),
             clock=self.clock,
             step=run.step,
             began=self.clock.monotonic(),
             run_began=run.began,
+            provider=self.providers.get(command.model),
         )
-        return run.take
+
+    def race(self, run: Run, command: Race, watched: bool) -> Generator[Delta, None, tuple[Attempt, ...]]:
+        """Race models; gives what may be shown and returns the attempts."""
+        run.take = racing = self.racing(run, command, watched)
+        try:
+            attempts = yield from race(racing, self.opened)
+        except BaseException:  # the consumer went away, or what is no failure of a model; those are attempts
+            self.abandon(run, racing)
+            raise
+        self.observe_failed(run, attempts)
+        return attempts
+
+    async def arace(self, run: Run, command: Race, watched: bool) -> AsyncGenerator[Delta | tuple[Attempt, ...], None]:
+        """As `race`; the attempts are the last item."""
+        run.take = racing = self.racing(run, command, watched)
+        try:
+            async with aclosing(arace(racing, self.aopened)) as pieces:
+                async for piece in pieces:
+                    if not isinstance(piece, Delta):
+                        self.observe_failed(run, piece)
+                    yield piece
+        except BaseException:  # as in `race`
+            self.abandon(run, racing)
+            raise
+
+    def racing(self, run: Run, command: Race, watched: bool) -> Racing[Any]:
+        """A race about to begin; it stands where the take of a single call stands."""
+        return Racing(
+            command, begin=lambda call: self.begun(run, call, watched), wires=self.wires, passing=passing_errors()
+        )
+
+    def observe_failed(self, run: Run, attempts: Sequence[Attempt]) -> None:
+        """Let others know at once of calls without an answer."""
+        for attempt in attempts:
+            if attempt.failure is not None:
+                self.observe(run, attempt)
+
+    def finished(self, run: Run, take: Take) -> Attempt:
+        """An attempt whose stream has ended; one that gave an answer is judged by its checks, when all is settled."""
+        attempt = take.finished()
+        if attempt.failure is not None:
+            self.observe(run, attempt)
+        return attempt
+
+    def failed(self, run: Run, take: Take, wire: Wire, error: Exception) -> Attempt:
+        """An attempt whose wire has raised."""
+        attempt = take.failed(wire, error)
+        self.observe(run, attempt)
+        return attempt
+
+    def observe(self, run: Run, attempt: Attempt) -> None:
+        """Let others know at once how an attempt went."""
+        if self.live is not None and (why := self.live.ended(attempt, self.clock.now())) is not None:
+            run.tell(Note(event="breaker_open", facts={"model": attempt.model, "why": why}))
+        if self.hurry is not None:
+            self.hurry()
 
     def close(self, run: Run) -> None:
         """End a run that its caller is done with: a cancelled attempt is settled, an unused flow just ends.
@@ -334,28 +459,42 @@ class Driver:
         """
         if run.take is not None:
             self.abandon(run, run.take)
+        elif run.has_attempted and isinstance(run.pending, Wait | Reserve):
+            self.leave(run, gone_reply(run.pending))
         run.close()
 
-    def abandon(self, run: Run, take: Take) -> None:
+    def abandon(self, run: Run, take: Take | Racing[Any]) -> None:
         """Let the flow settle what was spent on a consumer that went away; calls nobody and waits for nothing."""
         if run.take is not take:
             return  # settled already, when the run was closed
-        run.send(take.cancelled())
+        left = take.cancelled()
+        self.observe_failed(run, left if isinstance(left, tuple) else (left,))
+        self.leave(run, left)
+
+    def leave(self, run: Run, reply: Any) -> None:
+        """Reply and go through the rest of a flow that nobody waits for any more."""
+        run.send(reply)
         while run.pending is not None:
-            if isinstance(run.pending, Call | Race | Wait):
-                run.close()
-            else:
-                run.send(self.reply(run, run.pending))
+            match run.pending:
+                case Call() | Race():
+                    run.close()
+                case Wait() | Reserve():
+                    run.send(gone_reply(run.pending))
+                case _:
+                    run.send(self.reply(run, run.pending))
 
     def perform(self, run: Run, command: Command[Any]) -> Any:
         """Carry out a command that calls no model."""
         match command:
             case Wait():
-                return self.clock.sleep(command.seconds)
+                self.clock.sleep(command.seconds)
+                return True
             case Embed() if self.embedder is not None:
                 return self.embedder.embed(command.text)
             case Recall() if self.memory is not None:
-                return self.memory.recall(command.step, command.vector)
+                return self.with_conditions(command.step, self.memory.recall(command.step, command.vector))
+            case Reserve() if self.live is not None:
+                return self.live.reserve(command.step, command.claim, self.clock.now())
             case _:
                 return self.reply(run, command)
 
@@ -363,21 +502,33 @@ class Driver:
         """As `perform`, without blocking the event loop."""
         match command:
             case Wait():
-                return await self.clock.asleep(command.seconds)
+                await self.clock.asleep(command.seconds)
+                return True
             case Embed() if self.embedder is not None:
                 return await self.embedder.aembed(command.text)
             case Recall() if self.memory is not None:
-                return await self.memory.arecall(command.step, command.vector)
+                return self.with_conditions(command.step, await self.memory.arecall(command.step, command.vector))
+            case Reserve() if self.live is not None:
+                return await self.live.areserve(command.step, command.claim, self.clock.now())
             case _:
                 return self.reply(run, command)
+
+    def with_conditions(self, step: Step, recalled: Recalled) -> Recalled:
+        """What is known, with the health of the deployments as this process sees it."""
+        if self.live is None:
+            return recalled
+        conditions = self.live.conditions(step, recalled, self.clock.now())
+        return Recalled(sections={**recalled.sections, "health": conditions})
 
     def reply(self, run: Run, command: Command[Any]) -> Any:
         """Carry out a command that takes no time."""
         match command:
-            case Embed() | Reserve():
+            case Embed():
                 return NOT_KEPT
+            case Reserve():
+                return Granted()
             case Recall():
-                return Recalled()
+                return self.with_conditions(command.step, Recalled())
             case Note():
                 run.decision = command.decision or run.decision
                 run.tell(command)
@@ -387,3 +538,8 @@ class Driver:
             case _:
                 raise TypeError(f"the driver knows no command {type(command).__name__}")
         return None
+
+
+def gone_reply(command: Wait | Reserve) -> bool | None:
+    """What a command is answered with when nobody waits any more."""
+    return False if isinstance(command, Wait) else None

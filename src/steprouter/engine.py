@@ -6,24 +6,28 @@ Nothing here opens a connection or a file until a step or a reader needs it.
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
-from hashlib import sha256
+from hashlib import blake2b, sha256
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables.config import RunnableConfig, ensure_config
 from langchain_core.utils.uuid import uuid7
+from pydantic import SecretStr
 
+from .answering.budgets import check_budgets
 from .drive import Clock, Driver, Run, SystemClock, Tell
 from .embedding.default import DefaultEmbedder
 from .embedding.embedder import Embedder
 from .embedding.timed import TimedEmbedder
 from .errors import ConfigError
 from .flow import Note, Outcome, Setting, run_step
-from .keeping import Keeping, Settled, Shelf
+from .keeping import RENEWAL_SECONDS, Keeping, Settled, Shelf
 from .memory.face import Memory
 from .memory.labels import Source, label
 from .memory.policy import MemoryPolicy
@@ -38,10 +42,13 @@ from .routing.policy import Policy
 from .routing.rules import names
 from .step.ask import Ask
 from .step.graph import read_place
+from .step.graph_deadline import deadline_seconds
 from .step.read import read_step
 from .step.step import Place, Step
 from .store import Connection, Keys, connect, load_secret
 from .store.embedded.places import default_data_dir
+from .store.live.gate import Gate
+from .store.live.shared_health import SharedHealth
 from .store.memory.recollection import Recollection, bytes_of
 from .tracing.archive import Traces
 from .tracing.make import make_trace
@@ -84,15 +91,14 @@ class Engine:
         self.prices = {card.name: card.price for card in self.cards}
         self.connection: Connection = connect(self.kept.store)
         self.embedder = TimedEmbedder(embedder_for(self.kept.memory))
-        self.memory = (
-            open_recollection(self.connection, self.embedder, self.cards, self.kept.memory)
-            if self.kept.memory.on
-            else None
-        )
+        self.memory = self.open_recollection() if self.kept.memory.on else None
         lessons = self.kept.memory.lessons if self.memory is not None else None
-        self.setting = Setting(cards=self.cards, policy=policy, lessons=lessons)
-        self.shelf = Shelf(self.connection, self.memory, self.clock)
-        self.sink: Sink[Settled] = Sink(self.shelf.write)
+        self.setting = Setting(cards=self.cards, policy=policy, lessons=lessons, environ=os.environ)
+        check_budgets(self.kept.budgets, self.prices)
+        self.gate = self.open_gate()
+        self.shelf = Shelf(self.connection, self.memory, self.gate, self.clock)
+        tick = RENEWAL_SECONDS if self.gate.ledger is not None else None
+        self.sink: Sink[Settled] = Sink(self.shelf.write, tick_seconds=tick)
         self.traces = Traces(self.shelf.keeper, tenant=self.kept.tenant or "default", flush=self.sink.flush)
         self.driver = Driver(
             {card.name: open_wire(card) for card in self.cards},
@@ -100,11 +106,61 @@ class Engine:
             settle=self.settle,
             embedder=self.embedder if self.memory is not None else None,
             memory=self.memory,
+            live=self.gate,
+            providers={card.name: identity(card)[0] for card in self.cards},
+            hurry=self.hurry,
         )
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """A digest of the settings of each model, its key included, by name; it reveals none of them."""
+        return {card.name: deployment_digest(card, os.environ) for card in self.cards}
+
+    def find_keys(self) -> Callable[[], Keys]:
+        """How keys are named, with the deployment's secret; holds no engine, because the sink's thread holds it."""
+        connection = self.connection
+
+        @cache
+        def keys() -> Keys:
+            return Keys(secret=load_secret(connection.settings().data_dir or default_data_dir()))
+
+        return keys
+
+    def open_recollection(self) -> Recollection:
+        """What remembers."""
+        return Recollection(
+            self.connection,
+            self.find_keys(),
+            self.embedder.embedder,
+            models=[card.name for card in self.cards],
+            lessons=self.kept.memory.lessons,
+            settings=self.settings,
+            budgets=self.kept.budgets,
+        )
+
+    def open_gate(self) -> Gate:
+        """What grants calls; apart from the engine, because the sink's thread holds it."""
+        budgets, limits = self.kept.budgets, {card.name: card.limits for card in self.cards if card.limits is not None}
+        health = SharedHealth(self.connection, self.find_keys(), self.settings)
+        if not budgets and not limits:
+            return Gate(health, None, self.prices)
+        from .store.live.ledger import Ledger  # brings the client library
+
+        return Gate(health, Ledger(self.connection, self.find_keys(), budgets=budgets, limits=limits), self.prices)
+
+    def keep_leases(self) -> None:
+        """What a long stream holds is renewed while it lasts, where anything is limited."""
+        if self.gate.ledger is not None:
+            self.sink.wake()
+
+    def hurry(self) -> None:
+        """Let others know of a failure now, not when the step ends."""
+        self.sink.put(Settled())
 
     def read(self, ask: Ask, config: Mapping[str, Any] | None, model: str | None = None) -> tuple[Step, Tell]:
         """The step that `ask` is here and now, and whom to tell about it."""
-        place, tell = surroundings(config, self.kept.tenant)
+        now = self.clock.now()
+        place, tell = surroundings(config, self.kept.tenant, now)
         if model is not None:
             self.refuse_unknown(model)
             place = replace(place, metadata={**place.metadata, "steprouter_model": model})
@@ -112,11 +168,23 @@ class Engine:
             ask,
             place,
             step_id=str(uuid7()),
-            started_at=self.clock.now(),
+            started_at=now,
             nodes=self.policy.node_kinds,
             key=None if self.memory is None else self.memory.prompt_key,
         )
+        if self.policy.prompt_caching and place.thread is not None:
+            step = replace(step, cache_key=self.cache_key(place))
         return step, tell
+
+    def cache_key(self, place: Place) -> str:
+        """What a thread is called in providers' prompt caches."""
+        name = f"{place.tenant}\0{place.thread}".encode("utf-8", "surrogatepass")
+        return blake2b(name, key=self.cache_secret, digest_size=16).hexdigest()
+
+    @cached_property
+    def cache_secret(self) -> bytes:
+        """Keys the names of threads; of this process only where nothing is shared."""
+        return token_bytes(32) if self.memory is None else self.memory.prompt_key
 
     def refuse_unknown(self, model: str) -> None:
         """Raise where `model` is none of ours."""
@@ -131,11 +199,13 @@ class Engine:
             ConfigError: `model` is none of the router's.
         """
         step, tell = self.read(ask, config, model)
+        self.keep_leases()
         return self.driver.begin(step, run_step(step, ask, self.setting), tell)
 
     async def abegin(self, ask: Ask, config: Mapping[str, Any] | None = None, model: str | None = None) -> Run:
         """As `begin`, without blocking the event loop."""
         step, tell = self.read(ask, config, model)
+        self.keep_leases()
         return await self.driver.abegin(step, run_step(step, ask, self.setting), tell)
 
     def recommend(self, ask: Ask, config: Mapping[str, Any] | None = None) -> tuple[Step, Decision]:
@@ -161,7 +231,7 @@ class Engine:
     @cached_property
     def remembered(self) -> Memory:
         """Memory for people; also where it is off, so that what was remembered before can be erased."""
-        memory = self.memory or open_recollection(self.connection, self.embedder, self.cards, self.kept.memory)
+        memory = self.memory or self.open_recollection()
 
         @cache
         def custody() -> Custody:
@@ -173,10 +243,11 @@ class Engine:
 
     def settle(self, run: Run, outcome: Outcome) -> None:
         """Make the trace of an ended step, and hand it to the sink with what is to be remembered."""
+        self.gate.settle(outcome.attempts, outcome.progress.unused, self.clock.now())
         run.trace = make_trace(
             run.step,
             outcome.decision,
-            outcome.attempts,
+            outcome.progress,
             answered_by=outcome.answered_by,
             outcome=ending(outcome),
             prices=self.prices,
@@ -184,8 +255,7 @@ class Engine:
             degraded=outcome.degraded,
         )
         remembrance = None if self.memory is None else self.remembrance(run, outcome, self.memory)
-        if self.kept.tracing or remembrance is not None:
-            self.sink.put(Settled(trace=run.trace if self.kept.tracing else None, remembrance=remembrance))
+        self.sink.put(Settled(trace=run.trace if self.kept.tracing else None, remembrance=remembrance))
 
     def remembrance(self, run: Run, outcome: Outcome, memory: Recollection) -> Remembrance:
         """What memory keeps of an ended step; this process knows it from now on."""
@@ -237,6 +307,7 @@ class Engine:
         """Write what waits and give connections back; an engine that is used again opens them anew."""
         self.sink.close()
         self.shelf.close()
+        self.gate.close(self.clock.now())
         if self.memory is not None:
             self.memory.close()
         for wire in self.driver.wires.values():
@@ -266,18 +337,6 @@ def embedder_for(memory: MemoryPolicy) -> Embedder:
     return embedder_of(memory.embedder)
 
 
-def open_recollection(
-    connection: Connection, embedder: TimedEmbedder, cards: Sequence[ModelCard], policy: MemoryPolicy
-) -> Recollection:
-    """What remembers, with the deployment's secret; apart from the engine, which its thread must not hold."""
-
-    def keys() -> Keys:
-        return Keys(secret=load_secret(connection.settings().data_dir or default_data_dir()))
-
-    models = [card.name for card in cards]
-    return Recollection(connection, keys, embedder.embedder, models=models, lessons=policy.lessons)
-
-
 def check_score(score: float) -> None:
     """Raise where a score is none."""
     if not 0 <= score <= 1:
@@ -289,6 +348,20 @@ def settings_digest(card: ModelCard) -> str:
     own = card.model if isinstance(card.model, BaseChatModel) else None
     settings = own._get_llm_string() if own is not None else repr(sorted(card.settings.items(), key=str))
     return sha256(f"{card.base_url} {settings}".encode()).hexdigest()[:16]
+
+
+def deployment_digest(card: ModelCard, environ: Mapping[str, str]) -> str:
+    """As `settings_digest`, keys included: a deployment whose key was refused is another one with another key."""
+    model = card.model
+    if isinstance(model, BaseChatModel):
+        given = [getattr(model, name, None) for name in type(model).model_fields]
+    else:
+        # The integration that a model string names reads its key from the environment, once it is opened.
+        mine = (identity(card)[0] or "?").upper().partition("_")[0]
+        given = [card.api_key, *card.headers.values(), *(v for k, v in sorted(environ.items()) if k.startswith(mine))]
+    secrets = [one.get_secret_value() if isinstance(one, SecretStr) else one for one in given]
+    told = " ".join([settings_digest(card), *(one for one in secrets if isinstance(one, str))])
+    return sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def ending(outcome: Outcome) -> str:
@@ -309,7 +382,7 @@ def say_unchecked_nodes(policy: Policy) -> None:
         )
 
 
-def surroundings(config: Mapping[str, Any] | None, tenant: str | None) -> tuple[Place, Tell]:
+def surroundings(config: Mapping[str, Any] | None, tenant: str | None, now: float) -> tuple[Place, Tell]:
     """Where this call happens, and how to tell the graph's consumers about it.
 
     Read on the caller's thread, before the step begins: contexts are lost on the way into other threads.
@@ -322,10 +395,15 @@ def surroundings(config: Mapping[str, Any] | None, tenant: str | None) -> tuple[
     try:
         runtime, writer = graph_runtime()
     except (RuntimeError, KeyError):  # outside a graph, or in a chain that is not one
-        return read_place(whole, inherited=inherited, tenant=tenant), hear_nothing
+        place = read_place(whole, inherited=inherited, tenant=tenant)
+        left = deadline_seconds(place.metadata, None, None, now)
+        return replace(place, deadline_seconds=left), hear_nothing
     place = read_place(whole, execution=runtime.execution_info, inherited=inherited, tenant=tenant)
+    left = deadline_seconds(place.metadata, whole.get("configurable") or {}, runtime.execution_info, now)
+    place = replace(place, deadline_seconds=left)
 
     def tell(note: Note) -> None:
+        runtime.heartbeat()  # who fails over is not idle
         writer({"type": "steprouter", "event": note.event, **note.facts})
 
     return place, tell

@@ -3,9 +3,13 @@
     StepRouterError
     ├── ConfigError         the caller's mistake, raised before anything is sent
     │   └── NoAbleModel     no candidate can take this step; says what each lacks
-    ├── AllModelsFailed     every candidate was tried (an ExceptionGroup; carries .trace)
+    ├── AllModelsFailed     every candidate was tried or could not be asked (an ExceptionGroup; carries .trace)
+    │   ├── ContextTooLong      every model refused the prompt as too long
+    │   ├── ContentFiltered     a content filter refused, and the policy knows no other way
+    │   └── DeadlineExceeded    the step's time was up
     ├── AnswerBroken        an answer broke off after part of it was shown (carries .partial)
     ├── BudgetExceeded      a limit the user set would be passed
+    ├── ModelUnavailable    a model could not be asked: circuit open, rate limit used up; met inside a group
     ├── WireError           a model could not be reached or broke off (providers.refusals); met inside a group
     └── StoreError          an explicit call on the store failed; a step never raises it
 
@@ -18,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from langchain_core.exceptions import ContextOverflowError, ModelError
+from langchain_core.exceptions import ContextOverflowError, ModelError, ModelTimeoutError
 
 
 class StepTrace(Protocol):
@@ -43,7 +47,21 @@ class NoAbleModel(ConfigError):
 
 
 class BudgetExceeded(StepRouterError):
-    """A limit set by the user would be passed by the next call."""
+    """A limit set by the user would be passed by the next call.
+
+    Attributes:
+        budget: The name of the budget.
+        trace: What happened, step by step.
+    """
+
+    def __init__(self, message: str, *, budget: str = "", trace: StepTrace | None = None) -> None:
+        super().__init__(message)
+        self.budget = budget
+        self.trace = trace
+
+
+class ModelUnavailable(StepRouterError):
+    """A model could not be asked: its circuit is open, its rate limit is used up, or its configuration is refused."""
 
 
 class StoreError(StepRouterError):
@@ -100,3 +118,11 @@ class AllModelsFailed(ExceptionGroup[Exception], StepRouterError, ModelError):
 
 class ContextTooLong(AllModelsFailed, ContextOverflowError):
     """Every model refused the prompt as too long; summarisation middleware answers it by trimming."""
+
+
+class ContentFiltered(AllModelsFailed):
+    """A content filter, or a model, would not answer; `Policy.content_filter` says what else could be done."""
+
+
+class DeadlineExceeded(AllModelsFailed, ModelTimeoutError):
+    """The step's time was up before there was an answer."""

@@ -7,16 +7,21 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from .answering.budgets import Budget
 from .drive import Clock
 from .memory.policy import MemoryPolicy
 from .memory.remember import Remembrance
 from .memory.traces import StoredTrace, TraceKeeper
 from .store import Connection, open_traces
+from .store.live.gate import Gate
 from .store.memory.recollection import Recollection
 from .tracing.archive import store_trace
 from .tracing.record import Trace
 
 log = logging.getLogger("steprouter")
+
+RENEWAL_SECONDS = 20.0
+"""How often what is under way is told to the store, where money or calls at once are limited: a third of a lease."""
 
 TRACES_WAITING = 1000
 """Traces that may wait for a store that is away; some 5 kB each."""
@@ -35,12 +40,14 @@ class Keeping:
         tenant: Whose data all steps are; None lets each run say, in its configuration.
         tracing: Whether traces are kept.
         memory: What is remembered, and how.
+        budgets: What may be spent.
     """
 
     store: str = field(default="embedded", repr=False)
     tenant: str | None = None
     tracing: bool = True
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
+    budgets: tuple[Budget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +71,14 @@ class Shelf:
     Args:
         connection: The store.
         memory: Where what is remembered goes; None where nothing is.
+        gate: Shares the health of deployments, and what was spent.
         clock: Time.
     """
 
-    def __init__(self, connection: Connection, memory: Recollection | None, clock: Clock) -> None:
+    def __init__(self, connection: Connection, memory: Recollection | None, gate: Gate, clock: Clock) -> None:
         self.connection = connection
         self.memory = memory
+        self.gate = gate
         self.clock = clock
         self.lock = threading.Lock()
         self.opened: TraceKeeper | None = None
@@ -84,7 +93,11 @@ class Shelf:
             return self.opened
 
     def write(self, batch: Sequence[Settled]) -> None:
-        """Keep a batch; memory first, which later steps wait for. What the store does not take waits for the next."""
+        """Keep a batch: money and health first, then memory, which later steps wait for; then the stories.
+
+        What the store does not take waits for the next batch.
+        """
+        self.gate.write(self.clock.now())
         remembrances = [one.remembrance for one in batch if one.remembrance is not None]
         if self.memory is not None and (remembrances or self.memory.is_behind):
             self.memory.write(remembrances, self.clock.now())

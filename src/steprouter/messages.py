@@ -15,7 +15,15 @@ from .answering.answer import Answer, Delta, ToolCall
 from .answering.attempt import Attempt
 from .answering.failures import FailureKind
 from .answering.shape import is_tool_block
-from .errors import AllModelsFailed, AnswerBroken, ContextTooLong
+from .errors import (
+    AllModelsFailed,
+    AnswerBroken,
+    BudgetExceeded,
+    ContentFiltered,
+    ContextTooLong,
+    DeadlineExceeded,
+    ModelUnavailable,
+)
 from .flow import Outcome
 from .tracing.record import Trace
 
@@ -233,31 +241,56 @@ def gateway(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def error_of(outcome: Outcome, trace: Trace) -> Exception:
     """The error of a step without an answer."""
-    failed = [attempt for attempt in outcome.attempts if attempt.failure is not None]
-    last = failed[-1]
     why = outcome.gave_up.why if outcome.gave_up else "exhausted"
+    failed = [attempt for attempt in outcome.attempts if attempt.failure is not None and not attempt.lost_race]
     if why == "bad_request":
         # The caller's mistake keeps its own class: code written for the plain model goes on working.
-        error = own_error(last)
+        error = own_error(failed[-1])
         error.add_note(f"step {trace.step_id}: no other model was tried, the request itself was refused")
         return error
     if why == "broken":
+        last = failed[-1]
         broken = AnswerBroken(f"the answer broke off: {last.failure}", partial=last.shown, trace=trace)
         broken.__cause__ = own_error(last)
         return broken
-    errors = [own_error(attempt) for attempt in failed]
-    failures = [attempt.failure for attempt in failed if attempt.failure is not None]
-    told = "; ".join(str(failure) for failure in failures)
-    group = ContextTooLong if all(f.kind is FailureKind.CONTEXT_OVERFLOW for f in failures) else AllModelsFailed
+    passed = outcome.progress.passed
+    if why == "budget":
+        refused = next(one.refused for one in reversed(passed) if one.refused.by == "budget")
+        return BudgetExceeded(f"step {trace.step_id}: {refused.why}", budget=refused.name, trace=trace)
+    return group_of(why, outcome, trace)
+
+
+GROUPS: Mapping[str, tuple[type[AllModelsFailed], str]] = {
+    "content_filtered": (ContentFiltered, "was refused on content"),
+    "deadline": (DeadlineExceeded, "was not answered within its time"),
+}
+"""Endings that have an error of their own, and how it begins."""
+
+
+def group_of(why: str, outcome: Outcome, trace: Trace) -> AllModelsFailed:
+    """One error for each model that was tried or could not be asked."""
+    tried = [attempt for attempt in outcome.attempts if not attempt.lost_race]
+    failures = [attempt.failure for attempt in tried if attempt.failure is not None]
+    # Why somebody could not be asked matters only while that is the last word on him.
+    passed = {one.model: one.refused for one in outcome.progress.passed}
+    unasked = [f"{model} could not be asked: {refused.why}" for model, refused in passed.items()]
+    errors = [*(own_error(attempt) for attempt in tried), *(ModelUnavailable(text) for text in unasked)]
+    told = "; ".join([*(str(failure) for failure in failures), *unasked])
+    group, begins = GROUPS.get(why, (AllModelsFailed, "failed with all models"))
+    if failures and all(failure.kind is FailureKind.CONTEXT_OVERFLOW for failure in failures):
+        group = ContextTooLong
+    is_retryable = why != "content_filtered" and (bool(unasked) or any(failure.may_pass for failure in failures))
     return group(
-        f"all models failed for step {trace.step_id} ({told})",
-        errors,
+        f"step {trace.step_id} {begins} ({told})",
+        errors or [RuntimeError(why)],
         trace=trace,
-        is_retryable=any(f.may_pass for f in failures),
+        is_retryable=is_retryable,
     )
 
 
 def own_error(attempt: Attempt) -> Exception:
     """The error an attempt failed with, as the wire raised it."""
     failure = attempt.failure
-    return failure.error if failure is not None and failure.error is not None else RuntimeError(str(failure))
+    if failure is None:
+        return RuntimeError(f"{attempt.model}: {attempt.problems[0] if attempt.problems else 'no answer'}")
+    return failure.error if failure.error is not None else RuntimeError(str(failure))

@@ -22,7 +22,7 @@ from langchain_core.runnables import ConfigurableField
 from langchain_core.tools import tool
 from langchain_core.tracers.base import BaseTracer
 
-from steprouter import AllModelsFailed, ModelCard, Price, StepRouter, Tier
+from steprouter import AllModelsFailed, ModelCard, Policy, Price, StepRouter, Tier
 from steprouter.testing import ScriptedChatModel, SimulatedProvider, Usage, call, fail, say
 
 ANSWER = say("three small words", usage=Usage(input_tokens=10, output_tokens=3))
@@ -376,7 +376,7 @@ async def test_the_routers_limiter_counts_steps_and_a_models_limiter_counts_call
 
 
 def test_with_retry_begins_a_step_anew():
-    router = router_over([fail(503), ANSWER])
+    router = router_over([fail(503), ANSWER], policy=Policy(patience_seconds=0))
     assert router.with_retry(stop_after_attempt=2, wait_exponential_jitter=False).invoke("hi").content
     assert [trace.outcome for trace in router.traces.list()] == ["exhausted", "sufficient"]
 

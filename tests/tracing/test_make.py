@@ -7,6 +7,7 @@ from steprouter.answering.answer import Answer, ToolCall
 from steprouter.answering.attempt import Attempt
 from steprouter.answering.check import problems
 from steprouter.answering.failures import Failure, FailureKind, Phase
+from steprouter.answering.progress import Progress
 from steprouter.memory.recall import Recalled
 from steprouter.models.card import ModelCard, Price, Tier
 from steprouter.models.cost import Usage, cost_usd
@@ -49,7 +50,7 @@ def failed(model, usage=USAGE, **fields):
 def traced(*attempts, decision=DECISION, seconds=1.0, **fields):
     given = attempts[-1] if attempts and attempts[-1].answer else None
     fields = {"answered_by": given, "outcome": "sufficient", "prices": PRICES, **fields}
-    return make_trace(STEP, decision, attempts, seconds=seconds, **fields)
+    return make_trace(STEP, decision, Progress(events=tuple(attempts)), seconds=seconds, **fields)
 
 
 def test_a_trace_says_where_what_and_why():
@@ -124,7 +125,7 @@ def test_nothing_is_said_to_be_saved_against_a_reference_of_unknown_price(refere
 
 @pytest.mark.parametrize(("seconds", "router"), [(1.0, 0.2), (0.8, 0.0), (0.7, 0.0)])
 def test_the_routers_own_time_is_what_no_attempt_took_and_never_negative(seconds, router):
-    trace = traced(failed("small", seconds=0.3), answered("large", seconds=0.5), seconds=seconds)
+    trace = traced(failed("small", seconds=0.3), answered("large", seconds=0.5, began_seconds=0.3), seconds=seconds)
     assert trace.router_seconds == pytest.approx(router)
 
 
@@ -166,6 +167,8 @@ def test_nothing_of_a_conversation_or_an_answer_is_in_a_trace():
     decision = decide(step, [card], Policy(), Recalled())
     attempt = Attempt(model="small", answer=answer, shown=SECRET, problems=problems(answer, ask))
     assert len(attempt.problems) == 3
-    trace = make_trace(step, decision, [attempt], answered_by=attempt, outcome="…", prices=PRICES, seconds=1.0)
+    trace = make_trace(
+        step, decision, Progress(events=(attempt,)), answered_by=attempt, outcome="…", prices=PRICES, seconds=1.0
+    )
     assert SECRET not in trace.model_dump_json()
     assert SECRET.encode() not in store_trace(trace).payload

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import queue
 import subprocess
 import sys
 import threading
@@ -209,3 +210,11 @@ os.write(gate[1], b"go")
 sink.close()
 """
     assert told(script) == ["own", "0", "first", "parent"]
+
+
+def test_a_sink_with_a_tick_calls_its_writer_though_nothing_comes():
+    calls: queue.SimpleQueue[int] = queue.SimpleQueue()
+    sink: Sink[int] = Sink(lambda batch: calls.put(len(batch)), tick_seconds=0.01)
+    sink.wake()
+    assert [calls.get(timeout=10) for _ in range(3)] == [0, 0, 0]
+    sink.close()

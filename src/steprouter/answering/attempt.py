@@ -14,6 +14,7 @@ class Attempt:
     """One call of one model, finished or not.
 
     Attributes:
+        id: Names it, unique for ever; what was set aside for it is settled under this name.
         model: The model's name.
         why: Why this model was tried now.
         answer: What was said in full; None if the attempt failed.
@@ -24,8 +25,16 @@ class Attempt:
         began_seconds: When it began, counted from the beginning of the step.
         seconds: How long it took.
         first_token_seconds: Time to the first piece (TTFT), counted from its own beginning.
+        waited_seconds: What was waited before it.
+        repairs: What was changed in the history that others wrote, in words.
+        redacted: Whether personal data and secrets were replaced in what was asked.
+        redactable: Whether there were any to replace.
+        is_probe: Whether it decides over an open circuit breaker.
+        cut_short: Whether the step's own deadline ended it, which says nothing of its deployment.
+        lost_race: Whether another call answered first, and this one was ended.
     """
 
+    id: str = ""
     model: str
     why: str = ""
     answer: Answer | None = None
@@ -36,6 +45,13 @@ class Attempt:
     began_seconds: float = 0.0
     seconds: float = 0.0
     first_token_seconds: float | None = None
+    waited_seconds: float = 0.0
+    repairs: tuple[str, ...] = ()
+    redacted: bool = False
+    redactable: bool = False
+    is_probe: bool = False
+    cut_short: bool = False
+    lost_race: bool = False
 
     @property
     def is_sufficient(self) -> bool:

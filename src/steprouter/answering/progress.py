@@ -1,95 +1,118 @@
-"""What to do after an attempt: accept, try another model, or give up."""
+"""How far the answering of a step has come: what was tried, who could not be asked, and how long it took."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from ..memory.session import Warm
 from ..routing.decision import Decision
 from ..routing.policy import Policy
+from ..step.step import Step
 from .attempt import Attempt
-from .check import is_refused
+from .claims import Refused
+from .health import Conditions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Try:
-    """Call a model next.
+class Passed:
+    """A model that was to be tried and could not be asked.
 
     Attributes:
         model: Which one.
-        why: Why now.
-        change: What this is to the consumer: the first attempt, a failover, or an escalation.
+        refused: What stood in the way.
+        at_seconds: When, counted from the beginning of the step.
     """
 
     model: str
-    why: str
-    change: Literal["first", "failover", "escalated"] = "first"
+    refused: Refused
+    at_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accept:
-    """Give this attempt's answer to the consumer."""
-
-    attempt: Attempt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUp:
-    """There is no answer.
+class Situation:
+    """What the next move rests on, beside what was tried; the same for a whole step.
 
     Attributes:
-        why: `cancelled`, `bad_request` (no model would take it), `broken` (part was shown and cannot be taken
-            back), or `exhausted` (every model was tried).
+        step: The step.
+        decision: The models to try.
+        policy: What the user asks.
+        windows: Tokens each model's window holds, by name; None is unknown.
+        warm: Prompt prefixes that are probably cached, by model.
+        conditions: The health of all deployments when the step began.
     """
 
-    why: Literal["cancelled", "bad_request", "broken", "exhausted"]
+    step: Step
+    decision: Decision
+    policy: Policy
+    windows: Mapping[str, int | None] = field(default_factory=dict)
+    warm: Mapping[str, Warm] = field(default_factory=dict)
+    conditions: Conditions = field(default_factory=Conditions)
+
+    def seconds_left(self, progress: Progress) -> float | None:
+        """Until an answer is of no use, from now on; None is never."""
+        deadline = self.deadline_seconds
+        return None if deadline is None else deadline - progress.elapsed_seconds
+
+    @property
+    def deadline_seconds(self) -> float | None:
+        """Until an answer is of no use, counted from the beginning of the step; None is never."""
+        known = [s for s in (self.step.place.deadline_seconds, self.policy.deadline_seconds) if s is not None]
+        return min(known) if known else None
 
 
-Move = Try | Accept | GiveUp
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What has happened since the decision, in order.
 
-
-def next_move(decision: Decision, attempts: Sequence[Attempt], policy: Policy) -> Move:
-    """The next move, given what has been tried so far.
-
-    What was shown is a fact that no later attempt may contradict: after it, nothing is escalated and nothing
-    starts over. An answer that fails a check is still better than none, so it is kept for the end.
+    Attributes:
+        events: Attempts, and models that could not be asked.
+        waited_seconds: What was waited in all.
+        elapsed_seconds: How long the step has lasted.
+        retried: How often a model was asked again.
+        unused: Reservations of calls that were not made.
     """
-    if not attempts:
-        first = decision.models[0]
-        return Try(model=first, why=decision.candidate(first).reason)
-    last = attempts[-1]
-    if last.is_sufficient:
-        return Accept(attempt=last)
-    if last.failure is not None and last.failure.kind == "cancelled":
-        return GiveUp(why="cancelled")
-    if last.shown:
-        return Accept(attempt=last) if last.answer is not None else GiveUp(why="broken")
-    callers = last.failure is not None and last.failure.is_callers
-    onward = None if callers else next_model(decision, attempts, policy)
-    if onward is not None:
-        return onward
-    insufficient = [a for a in attempts if a.answer is not None]
-    if insufficient:
-        return Accept(attempt=insufficient[-1])
-    return GiveUp(why="bad_request" if callers else "exhausted")
 
+    events: tuple[Attempt | Passed, ...] = ()
+    waited_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
+    retried: int = 0
+    unused: tuple[str, ...] = ()
 
-def next_model(decision: Decision, attempts: Sequence[Attempt], policy: Policy) -> Try | None:
-    """The next model to try; None when nothing is left that could do better."""
-    if len(attempts) >= policy.max_attempts:
-        return None
-    tried = {attempt.model for attempt in attempts}
-    left = [c for c in decision.candidates if c.kept and c.model not in tried]
-    last = attempts[-1]
-    answered = [decision.candidate(a.model).tier.rank for a in attempts if a.answer is not None]
-    if answered:
-        # What was not sufficient once is not asked for again from a weaker model, whatever failed since.
-        left = [c for c in left if c.tier.rank > max(answered)] or [c for c in left if c.tier.rank == max(answered)]
-    if not left or (last.answer is not None and (not policy.escalate or is_refused(last.answer))):
-        return None
-    if last.answer is None:
-        why = f"{last.model} failed: {last.failure.kind if last.failure else 'unknown'}"
-        return Try(model=left[0].model, why=why, change="failover")
-    why = f"{last.model} was not sufficient: {last.problems[0]}"
-    return Try(model=left[0].model, why=why, change="escalated")
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What was tried, in order."""
+        return tuple(event for event in self.events if isinstance(event, Attempt))
+
+    @property
+    def passed(self) -> tuple[Passed, ...]:
+        """Who could not be asked, in order."""
+        return tuple(event for event in self.events if isinstance(event, Passed))
+
+    def tried(self, model: str) -> tuple[Attempt, ...]:
+        """The attempts with a model, but for those that lost a race: they were never heard out."""
+        return tuple(a for a in self.attempts if a.model == model and not a.lost_race)
+
+    def after_wait(self, seconds: float) -> Progress:
+        """The progress after a wait."""
+        return replace(
+            self,
+            waited_seconds=self.waited_seconds + seconds,
+            elapsed_seconds=self.elapsed_seconds + seconds,
+        )
+
+    def after_calls(self, *attempts: Attempt, is_retry: bool = False, unused: tuple[str, ...] = ()) -> Progress:
+        """The progress after calls; that which decides how to go on comes last."""
+        ended = max((a.began_seconds + a.seconds for a in attempts), default=0.0)
+        return replace(
+            self,
+            events=(*self.events, *attempts),
+            elapsed_seconds=max(self.elapsed_seconds, ended),
+            retried=self.retried + is_retry,
+            unused=(*self.unused, *unused),
+        )
+
+    def after_refusal(self, model: str, refused: Refused) -> Progress:
+        """The progress after a model could not be asked."""
+        one = Passed(model=model, refused=refused, at_seconds=self.elapsed_seconds)
+        return replace(self, events=(*self.events, one))

@@ -47,6 +47,14 @@ class AbilityFields(Fields):
     prefill: bool | None = None
 
 
+class LimitFields(Fields):
+    """`Limits`."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    concurrency: int | None = None
+
+
 class ModelFields(Fields):
     """A `ModelCard`."""
 
@@ -59,9 +67,12 @@ class ModelFields(Fields):
     window_tokens: int | None = None
     max_output_tokens: int | None = None
     abilities: AbilityFields = AbilityFields()
-    tools: Literal["native", "json_schema"] = "native"
+    tools: Literal["native", "json_schema", "prompt"] = "native"
     region: str | None = None
     tags: Words = ()
+    deployment_of: str | None = None
+    weight: float = 1.0
+    limits: LimitFields | None = None
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -84,6 +95,14 @@ class RuleFields(Fields):
     tier: Tier | None = None
 
 
+class ContentFilterFields(Fields):
+    """A `ContentFilter`."""
+
+    reaction: Literal["raise", "redact_and_retry", "reroute", "fallback_message"] = "raise"
+    models: Words = ()
+    message: str | None = None
+
+
 class PolicyFields(Fields):
     """A `Policy`."""
 
@@ -95,6 +114,24 @@ class PolicyFields(Fields):
     max_attempts: int = 4
     escalate: bool = True
     stream_structured: bool = False
+    content_filter: ContentFilterFields = ContentFilterFields()
+    deadline_seconds: float | None = None
+    patience_seconds: float = 20.0
+    hedge: bool = False
+    prompt_caching: bool = True
+
+
+class BudgetFields(Fields):
+    """A `Budget`."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    per: Literal["step", "thread", "user", "tenant", "all"] = "tenant"
+    period: Literal["hour", "day", "week", "month"] | None = None
+    name: str | None = None
+    cheaper_at: float = 0.8
+    fallback: str | None = None
+    on_store_loss: Literal["stop", "continue"] = "stop"
 
 
 class LessonFields(Fields):
@@ -122,6 +159,7 @@ class FileFields(StoreFields):
 
     models: tuple[ModelFields, ...] = Field(min_length=1)
     policy: PolicyFields = PolicyFields()
+    budget: tuple[BudgetFields, ...] = ()
     tracing: bool = True
     memory: MemoryFields = MemoryFields()
 
@@ -131,7 +169,10 @@ FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
     ("models",): ModelFields,
     ("models", "price"): PriceFields,
     ("models", "abilities"): AbilityFields,
+    ("models", "limits"): LimitFields,
     ("policy",): PolicyFields,
+    ("policy", "content_filter"): ContentFilterFields,
+    ("budget",): BudgetFields,
     ("policy", "rules"): RuleFields,
     ("memory",): MemoryFields,
     ("memory", "lessons"): LessonFields,

@@ -10,16 +10,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ..answering.budgets import Budget, check_budgets
 from ..embedding.onnx import OnnxEmbedder
 from ..errors import ConfigError
 from ..memory.lessons import Lessons
 from ..memory.policy import MemoryPolicy
 from ..models.card import Abilities, ModelCard, Price
+from ..models.limits import Limits
+from ..routing.content_filter import ContentFilter
 from ..routing.policy import Policy
 from ..routing.rules import Rule, names, refuse_unknown
 from .complaints import check
 from .document import Document, read_document
-from .fields import FIELDS_AT, FileFields, MemoryFields, ModelFields, PolicyFields, RuleFields
+from .fields import FIELDS_AT, BudgetFields, FileFields, MemoryFields, ModelFields, PolicyFields, RuleFields
 from .place import overridden
 
 
@@ -32,6 +35,7 @@ class RouterConfig:
         policy: Rules, tiers, mode.
         store: Where traces and memory are kept; may hold a password.
         tenant: Whose data the steps are; None lets each run say.
+        budgets: What may be spent.
         tracing: Whether traces are kept.
         memory: What is remembered, and how.
     """
@@ -40,6 +44,7 @@ class RouterConfig:
     policy: Policy = field(default_factory=Policy)
     store: str = field(default="embedded", repr=False)
     tenant: str | None = None
+    budgets: tuple[Budget, ...] = ()
     tracing: bool = True
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
 
@@ -66,8 +71,19 @@ def load(path: str | PathLike[str], *, environment: Mapping[str, str] | None = N
         store=place.store,
         tenant=place.tenant,
         tracing=fields.tracing,
+        budgets=make_budgets(document, fields.budget, cards),
         memory=make_memory(document, fields.memory, cards),
     )
+
+
+def make_budgets(document: Document, budgets: Sequence[BudgetFields], cards: Sequence[ModelCard]) -> tuple[Budget, ...]:
+    """The budgets, no two of which may limit the same."""
+    made = tuple(
+        document.build(("budget", index), partial(Budget, **fields.model_dump(exclude_unset=True)))
+        for index, fields in enumerate(budgets)
+    )
+    document.build(("budget",), partial(check_budgets, made, [card.name for card in cards]))
+    return made
 
 
 def make_memory(document: Document, fields: MemoryFields, cards: Sequence[ModelCard]) -> MemoryPolicy:
@@ -96,7 +112,10 @@ def make_cards(document: Document, models: Sequence[ModelFields]) -> tuple[Model
     """The cards, whose names must differ."""
     cards: list[ModelCard] = []
     for index, fields in enumerate(models):
-        given = fields.model_dump(exclude_unset=True, exclude={"price", "abilities", "tags"})
+        given = fields.model_dump(exclude_unset=True, exclude={"price", "abilities", "tags", "limits"})
+        if fields.limits is not None:
+            limits = fields.limits.model_dump()
+            given["limits"] = document.build(("models", index, "limits"), partial(Limits, **limits))
         if fields.price is not None:
             prices = fields.price.model_dump()
             given["price"] = document.build(("models", index, "price"), partial(Price, **prices))
@@ -122,7 +141,11 @@ def make_policy(document: Document, fields: PolicyFields, cards: Sequence[ModelC
         known = {card.name for card in cards}
         check_reference = partial(refuse_unknown, "reference", "model", {fields.reference}, known)
         document.build(("policy", "reference"), check_reference)
-    given = fields.model_dump(exclude_unset=True, exclude={"rules"})
+    given = fields.model_dump(exclude_unset=True, exclude={"rules", "content_filter"})
+    at = ("policy", "content_filter")
+    reaction = document.build(at, partial(ContentFilter, **fields.content_filter.model_dump(exclude_unset=True)))
+    document.build(at, partial(reaction.check, {card.name for card in cards}))
+    given["content_filter"] = reaction
     return document.build(("policy",), partial(Policy, **given, rules=tuple(rules)))
 
 

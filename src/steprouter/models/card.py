@@ -11,6 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
 
 from ..errors import ConfigError
+from .limits import Limits
 
 
 class Tier(StrEnum):
@@ -113,6 +114,10 @@ class ModelCard:
         region: Where it runs, for rules on data.
         tags: Free words that rules may name.
         headers: Extra HTTP headers for `base_url`.
+        deployment_of: Name of another card: this is the same model at another place. Cards of one model that cost
+            the same share its calls, the quickest and least busy first.
+        weight: How much of them this place takes, against 1 of another; more than 0.
+        limits: How many requests, tokens and calls at once it may have, shared by all processes.
         settings: Extra request fields for `base_url` (`temperature`, `seed`, …), or constructor arguments
             for a LangChain model string.
     """
@@ -130,6 +135,9 @@ class ModelCard:
     region: str | None = None
     tags: frozenset[str] = frozenset()
     headers: dict[str, SecretStr] = field(default_factory=dict, repr=False)
+    deployment_of: str | None = None
+    weight: float = 1.0
+    limits: Limits | None = None
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -150,6 +158,10 @@ class ModelCard:
                 raise ConfigError(f"{name} of {self.name!r} must be more than 0, got {tokens!r}")
         if self.tools not in ("native", "json_schema", "prompt"):
             raise ConfigError(f"tools of {self.name!r} must be native, json_schema or prompt, got {self.tools!r}")
+        if not 0 < self.weight < float("inf"):
+            raise ConfigError(f"weight of {self.name!r} must be more than 0, got {self.weight!r}")
+        if self.deployment_of == self.name:
+            raise ConfigError(f"deployment_of of {self.name!r} must name another card, got its own name")
         object.__setattr__(self, "tags", frozenset(self.tags))
         if isinstance(self.api_key, str):
             object.__setattr__(self, "api_key", SecretStr(self.api_key))

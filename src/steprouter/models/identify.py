@@ -25,6 +25,9 @@ def complete_cards(cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"model names must be unique, got {twice[0]!r} twice; give each card its own name")
+    unknown = sorted({card.deployment_of for card in cards if card.deployment_of} - set(names))
+    if unknown:
+        raise ConfigError(f"deployment_of must name a card of this router, got {unknown[0]!r}; cards are {names!r}")
     return tuple(complete_card(card) for card in cards)
 
 

@@ -4,30 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
+from types import MappingProxyType
 
+from ..answering.balance import pick, score
+from ..answering.draws import draw
+from ..answering.health import Conditions
 from ..errors import NoAbleModel
 from ..memory.lessons import AtHand, Example
 from ..memory.recall import Recalled
 from ..models.card import ModelCard, Tier
 from ..models.cost import Usage, cost_usd
 from ..step.step import Step, StepKind
+from .availability import Availability, availability
 from .decision import Candidate, Decision
 from .filters import lacks
 from .policy import OUTPUT_TOKENS, RECOVER_PATIENCE, Policy
 from .rules import Rule
 
 
-def decide(step: Step, cards: Sequence[ModelCard], policy: Policy, recalled: Recalled) -> Decision:
+def decide(
+    step: Step,
+    cards: Sequence[ModelCard],
+    policy: Policy,
+    recalled: Recalled,
+    *,
+    barred: Mapping[str, str] = MappingProxyType({}),
+) -> Decision:
     """The models to try for `step`, in order.
 
-    Among the models that are able and allowed, the cheapest of those at least as strong as the step's kind
+    Among the models that are able, allowed and well, the cheapest of those at least as strong as the step's kind
     usually needs comes first; then the dearer ones; then, as a last resort, the weaker ones, strongest first.
+
+    Args:
+        step: The step.
+        cards: The models.
+        policy: What the user asks.
+        recalled: What is known.
+        barred: Models that cannot take the conversation, and why.
 
     Raises:
         NoAbleModel: No model is able and allowed; the message says what each lacks.
     """
     rule = next((rule for rule in policy.rules if rule.matches(step)), None)
-    refused = {card.name: why for card in cards if (why := refusal(card, step, rule))}
+    conditions = conditions_of(recalled)
+    now = availability(cards, conditions, step.started_at)
+    refused = {card.name: why for card in cards if (why := refusal(card, step, rule, {**barred, **now.out}))}
     able = [card for card in cards if card.name not in refused]
     if not able:
         listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
@@ -35,11 +57,19 @@ def decide(step: Step, cards: Sequence[ModelCard], policy: Policy, recalled: Rec
     floor = tier_floor(step, policy)
     examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
     costs = {card.name: expected_usd(card, step, examples.get(card.name)) for card in cards}
-    ordered = sorted(able, key=lambda card: order_key(card, floor, costs[card.name]))
     reference = reference_card(cards, able, policy)
-    first = ordered[0]
+    if conditions.near:
+        refused |= too_dear(able, costs, reference, conditions.near[0])
+        able = [card for card in able if card.name not in refused]
+    # A model whose circuit is open is left out while another is not; if all are, the one due soonest comes first.
+    open_now = [card for card in able if card.name not in now.shut]
+    if open_now:
+        refused |= {card.name: now.why_shut[card.name] for card in able if card.name in now.shut}
+        able = open_now
+    ordered = sorted(able, key=lambda card: order_key(card, floor, costs[card.name], now))
+    ordered = balanced(ordered, costs, conditions, now, step)
     kept = [
-        candidate(c, costs[c.name], standing(c, step, floor, first, costs), example=examples.get(c.name))
+        candidate(c, costs[c.name], standing(c, step, floor, ordered[0], costs, now), example=examples.get(c.name))
         for c in ordered
     ]
     if policy.mode == "observe":
@@ -53,6 +83,52 @@ def decide(step: Step, cards: Sequence[ModelCard], policy: Policy, recalled: Rec
     )
 
 
+def conditions_of(recalled: Recalled) -> Conditions:
+    """The health of all deployments, as far as it is known."""
+    known = recalled.section("health")
+    return known if isinstance(known, Conditions) else NOTHING_KNOWN
+
+
+NOTHING_KNOWN = Conditions()
+
+
+def too_dear(
+    able: Sequence[ModelCard], costs: Mapping[str, float | None], reference: ModelCard, budget: str
+) -> dict[str, str]:
+    """What is refused past a budget's threshold: all that is not cheaper than the reference, if anything is."""
+    most = costs[reference.name]
+    cheaper = [c for c in able if (usd := costs[c.name]) is not None and (most is None or usd < most)]
+    if not cheaper:
+        return {}
+    why = f"budget {budget!r} is past its threshold: only models cheaper than {reference.name}"
+    return {card.name: why for card in able if card not in cheaper}
+
+
+def balanced(
+    ordered: Sequence[ModelCard],
+    costs: Mapping[str, float | None],
+    conditions: Conditions,
+    now: Availability,
+    step: Step,
+) -> list[ModelCard]:
+    """The order with deployments of one model sorted among themselves by their load."""
+    done: list[ModelCard] = []
+    for _, run in groupby(ordered, lambda card: (card.deployment_of or card.name, costs[card.name])):
+        peers = {card.name: card for card in run}
+        if len(peers) > 1:
+            scores = {name: load(card, conditions, now) for name, card in peers.items()}
+            drawn = pick(list(peers), scores, draw(step.id, "deployment"), full=now.late.keys())
+            peers = {name: peers[name] for name in drawn}
+        done += peers.values()
+    return done
+
+
+def load(card: ModelCard, conditions: Conditions, now: Availability) -> float:
+    """How busy and slow a deployment is."""
+    health, slower = conditions.of(card.name), now.penalties.get(card.name, 1.0)
+    return score(health.latency_seconds, in_flight=health.in_flight, weight=card.weight, penalty=slower)
+
+
 def reference_first(kept: Sequence[Candidate], reference: str) -> list[Candidate]:
     """The candidates as `observe` tries them; the reference's reason says what `route` would have done."""
     answering = next(c for c in kept if c.model == reference)
@@ -60,14 +136,14 @@ def reference_first(kept: Sequence[Candidate], reference: str) -> list[Candidate
     return [replace(answering, reason=why), *(c for c in kept if c is not answering)]
 
 
-def refusal(card: ModelCard, step: Step, rule: Rule | None) -> str | None:
+def refusal(card: ModelCard, step: Step, rule: Rule | None, barred: Mapping[str, str]) -> str | None:
     """Why `card` may not answer `step`; None if it may."""
     if rule is not None and not rule.allows(card):
         return f"not allowed by rule {rule.name!r}"
     pinned = step.place.metadata.get("steprouter_model")
     if isinstance(pinned, str) and pinned != card.name:
         return f"the caller asked for {pinned!r}"
-    return lacks(card, step.needs)
+    return lacks(card, step.needs) or barred.get(card.name)
 
 
 def tier_floor(step: Step, policy: Policy) -> Tier:
@@ -84,13 +160,14 @@ def tier_of(card: ModelCard) -> Tier:
     return card.tier or Tier.MID
 
 
-def order_key(card: ModelCard, floor: Tier, usd: float | None) -> tuple[bool, float, float]:
-    """Sufficient before insufficient; cheap before dear; among the insufficient, strong before weak."""
-    rank = tier_of(card).rank
+def order_key(card: ModelCard, floor: Tier, usd: float | None, now: Availability) -> tuple[float, ...]:
+    """Sufficient before insufficient; at hand before busy; cheap before dear; among the insufficient, strong first."""
+    rank, is_late = tier_of(card).rank, card.name in now.late
+    due = now.shut.get(card.name, 0.0)
     short = rank < floor.rank
     # An unknown price sorts as the dearest: it must never win by being unknown.
-    price = float("inf") if usd is None else usd
-    return (True, -rank, price) if short else (False, price, rank)
+    price = float("inf") if usd is None else usd * now.penalties.get(card.name, 1.0)
+    return (due, short, is_late, -rank, price) if short else (due, short, is_late, price, rank)
 
 
 def examples_for(step: Step, able: Sequence[ModelCard], rule: Rule | None, recalled: Recalled) -> Mapping[str, Example]:
@@ -131,8 +208,28 @@ def candidate(
     return Candidate(model=card.name, tier=tier_of(card), kept=kept, reason=reason, expected_usd=usd, example=example)
 
 
-def standing(card: ModelCard, step: Step, floor: Tier, first: ModelCard, costs: Mapping[str, float | None]) -> str:
-    """Why an able model stands where it stands; `costs` by model name."""
+def standing(
+    card: ModelCard,
+    step: Step,
+    floor: Tier,
+    first: ModelCard,
+    costs: Mapping[str, float | None],
+    now: Availability,
+) -> str:
+    """Why an able model stands where it stands, its health included; `costs` by model name."""
+    why = price_standing(card, step, floor, first, costs)
+    if card.name in now.shut:
+        return f"every circuit is open, and none is due sooner: {now.why_shut[card.name]}" if card is first else why
+    notes = [now.late[card.name]] if card.name in now.late else []
+    if card.name in now.penalties:
+        notes.append(f"counted as {now.penalties[card.name]:.1f}× dearer, because it slows down or stalls")
+    return "; ".join([why, *notes])
+
+
+def price_standing(
+    card: ModelCard, step: Step, floor: Tier, first: ModelCard, costs: Mapping[str, float | None]
+) -> str:
+    """Why an able model stands where it stands by tier and price."""
     tier = tier_of(card)
     if tier.rank < floor.rank:
         return f"last resort: tier {tier} is below {floor} for {step.kind}"

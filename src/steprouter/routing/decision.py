@@ -55,6 +55,16 @@ class Decision:
     propensity: float = 1.0
 
     @property
+    def kept(self) -> tuple[Candidate, ...]:
+        """The candidates to try, in order; never empty."""
+        return tuple(c for c in self.candidates if c.kept)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all models, refused ones too."""
+        return frozenset(c.model for c in self.candidates)
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Names of the models to try, in order; never empty."""
         return tuple(c.model for c in self.candidates if c.kept)

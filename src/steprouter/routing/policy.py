@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from ..errors import ConfigError
 from ..models.card import ModelCard, Tier
 from ..step.step import StepKind
+from .content_filter import ContentFilter
 from .rules import Rule, check_rules, refuse_unknown
 
 KIND_TIERS: Mapping[StepKind, Tier] = {
@@ -68,6 +69,14 @@ class Policy:
         escalate: Ask a stronger model when a finished answer fails a check and nothing was shown yet.
         stream_structured: Show answers that must keep to a schema while they are written. Off, because
             what was shown cannot be escalated.
+        content_filter: What happens when a provider's content filter, or a model, will not answer.
+        deadline_seconds: How long a step may take in all; a shorter limit of the graph wins. None sets none.
+        patience_seconds: How long a step may wait in all, because a provider asked for it or nobody may be asked
+            yet; 20 s outlast the first time that a circuit breaker is open.
+        hedge: Ask a second model when the first is slower than usual to begin with a short, tool-free answer; the
+            first to begin answers. At most 2 % of the calls.
+        prompt_caching: Mark prompts for the providers' prompt caches (Anthropic), and name the thread to them by a
+            digest (OpenAI).
     """
 
     rules: tuple[Rule, ...] = ()
@@ -78,6 +87,11 @@ class Policy:
     max_attempts: int = 4
     escalate: bool = True
     stream_structured: bool = False
+    content_filter: ContentFilter = field(default_factory=ContentFilter)
+    deadline_seconds: float | None = None
+    patience_seconds: float = 20.0
+    hedge: bool = False
+    prompt_caching: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(self.rules))
@@ -88,6 +102,10 @@ class Policy:
             raise ConfigError(f"mode must be 'route' or 'observe', got {self.mode!r}")
         if self.max_attempts < 1:
             raise ConfigError(f"max_attempts must be 1 or more, got {self.max_attempts!r}")
+        if self.deadline_seconds is not None and not 0 < self.deadline_seconds < float("inf"):
+            raise ConfigError(f"deadline_seconds must be more than 0, or None, got {self.deadline_seconds!r}")
+        if not 0 <= self.patience_seconds < float("inf"):
+            raise ConfigError(f"patience_seconds must be 0 or more, got {self.patience_seconds!r}")
 
     def check(self, cards: Sequence[ModelCard]) -> None:
         """Raise where the policy names what is not there.
@@ -96,6 +114,7 @@ class Policy:
             ConfigError: A rule or the reference names an unknown model, or a rule an unlisted node.
         """
         check_rules(self.rules, cards, self.nodes.keys())
+        self.content_filter.check({card.name for card in cards})
         if self.reference is not None:
             refuse_unknown("reference", "model", {self.reference}, {card.name for card in cards})
 

@@ -42,6 +42,7 @@ class Place:
         source: What LangChain's own middleware calls the model for (`summarization`, `tool_selection`, …).
         tags: Tags of the run.
         metadata: Metadata and configurable values of the run, for rules; never stored.
+        deadline_seconds: How long the graph has use for an answer, from the step's beginning; None is for ever.
     """
 
     thread: str | None = None
@@ -56,6 +57,7 @@ class Place:
     source: str | None = None
     tags: frozenset[str] = frozenset()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    deadline_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,7 @@ class Step:
         text: The part of the conversation that says what the step is about; never stored unless asked for.
         started_at: Unix time in seconds.
         trail: Digests of the prompt; empty outside a thread, where nothing is compared with them.
+        cache_key: Names the thread to a provider's prompt cache without saying what it is; None outside a thread.
     """
 
     id: str
@@ -175,3 +178,4 @@ class Step:
     text: str = ""
     started_at: float = 0.0
     trail: Trail = field(default_factory=Trail, repr=False)
+    cache_key: str | None = None

@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from ..answering.attempt import Attempt
 from ..answering.failures import Failure
+from ..answering.progress import Passed, Progress
 from ..memory.lessons import Example
 from ..models.card import Price
 from ..models.cost import cost_usd
 from ..routing.decision import Candidate, Decision
 from ..step.step import Step
-from .record import AttemptRecord, CandidateRecord, FailureRecord, LessonRecord, Trace
+from .record import AttemptRecord, CandidateRecord, FailureRecord, LessonRecord, PassedRecord, Trace
 
 
 def make_trace(
     step: Step,
     decision: Decision,
-    attempts: Sequence[Attempt],
+    progress: Progress,
     *,
     answered_by: Attempt | None,
     outcome: str,
@@ -26,6 +27,7 @@ def make_trace(
     degraded: Sequence[str] = (),
 ) -> Trace:
     """The trace of `step`; `prices` by model name, `seconds` for the whole step."""
+    attempts = progress.attempts
     costs = [cost_usd(a.usage, prices.get(a.model)) for a in attempts]
     known = [usd for usd in costs if usd is not None]
     cost = sum(known) if len(known) == len(costs) else None
@@ -49,12 +51,13 @@ def make_trace(
         rule=decision.rule,
         candidates=tuple(candidate_record(c) for c in decision.candidates),
         attempts=tuple(attempt_record(a, usd, examples.get(a.model)) for a, usd in zip(attempts, costs, strict=True)),
+        passed=tuple(passed_record(one) for one in progress.passed),
         reference=decision.reference,
         cost_usd=cost,
         reference_cost_usd=reference_cost,
         saved_usd=None if cost is None or reference_cost is None else reference_cost - cost,
         seconds=seconds,
-        router_seconds=max(0.0, seconds - sum(a.seconds for a in attempts)),
+        router_seconds=max(0.0, seconds - progress.waited_seconds - answering_seconds(attempts)),
         degraded=tuple(degraded),
     )
 
@@ -91,7 +94,28 @@ def attempt_record(attempt: Attempt, usd: float | None, example: Example | None 
         problems=attempt.problems,
         shown_characters=len(attempt.shown),
         lesson=None if example is None else lesson_record(example),
+        waited_seconds=attempt.waited_seconds,
+        repairs=attempt.repairs,
+        redacted=attempt.redacted,
+        is_probe=attempt.is_probe,
+        lost_race=attempt.lost_race,
     )
+
+
+def answering_seconds(attempts: Sequence[Attempt]) -> float:
+    """How long models were heard; those that ran at once are counted once."""
+    total = heard_until = 0.0
+    for one in sorted(attempts, key=lambda attempt: attempt.began_seconds):
+        end = one.began_seconds + one.seconds
+        total += max(0.0, end - max(one.began_seconds, heard_until))
+        heard_until = max(heard_until, end)
+    return total
+
+
+def passed_record(passed: Passed) -> PassedRecord:
+    """A model that could not be asked as the trace keeps it."""
+    refused = passed.refused
+    return PassedRecord(model=passed.model, by=refused.by, why=refused.why, at_seconds=passed.at_seconds)
 
 
 def lesson_record(example: Example) -> LessonRecord:

@@ -85,6 +85,11 @@ class AttemptRecord(Part):
         problems: What the checks found wrong with a finished answer.
         shown_characters: How much of its text the consumer saw.
         lesson: The lesson that was at hand; None if there was none.
+        waited_seconds: What was waited before it, because the provider asked for it or nobody could be asked.
+        repairs: What was changed in the history that other models wrote, in words.
+        redacted: Whether personal data and secrets were replaced in what was asked.
+        is_probe: Whether it decided over an open circuit breaker.
+        lost_race: Whether another call answered first, and this one was ended.
     """
 
     model: str
@@ -103,6 +108,27 @@ class AttemptRecord(Part):
     problems: tuple[str, ...] = ()
     shown_characters: int = 0
     lesson: LessonRecord | None = None
+    waited_seconds: float = 0.0
+    repairs: tuple[str, ...] = ()
+    redacted: bool = False
+    is_probe: bool = False
+    lost_race: bool = False
+
+
+class PassedRecord(Part):
+    """A model that was to be tried and could not be asked.
+
+    Attributes:
+        model: Which one.
+        by: What stood in the way: `budget`, `limit` or `breaker`.
+        why: The same in words.
+        at_seconds: When, counted from the beginning of the step.
+    """
+
+    model: str
+    by: str
+    why: str
+    at_seconds: float = 0.0
 
 
 class FeedbackRecord(Part):
@@ -134,6 +160,7 @@ class Trace(Part):
         rule: The rule that matched, if any.
         candidates: Every model, in the order of the decision.
         attempts: What was tried, in order.
+        passed: Models that could not be asked, in order.
         cache: Whether the semantic cache answered.
         reference: The model that savings are counted against.
         cost_usd: All attempts together; None if the price of any is unknown.
@@ -163,6 +190,7 @@ class Trace(Part):
     rule: str | None = None
     candidates: tuple[CandidateRecord, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
+    passed: tuple[PassedRecord, ...] = ()
     cache: Literal["off", "miss", "hit"] = "off"
     reference: str | None = None
     cost_usd: float | None = None

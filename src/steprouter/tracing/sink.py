@@ -34,11 +34,19 @@ class Sink(Generic[T]):
     Args:
         write: Callable[[Sequence[T]], object]s a batch; what it raises is a log line, never an error of a step.
         capacity: How many may wait.
+        tick_seconds: How often `write` is called when nothing comes; None does not.
     """
 
-    def __init__(self, write: Callable[[Sequence[T]], object], *, capacity: int = 10_000) -> None:
+    def __init__(
+        self,
+        write: Callable[[Sequence[T]], object],
+        *,
+        capacity: int = 10_000,
+        tick_seconds: float | None = None,
+    ) -> None:
         self.write = write
         self.capacity = capacity
+        self.tick_seconds = tick_seconds
         self.dropped = 0
         self.begin()
         atexit.register(close_if_alive, weakref.ref(self))
@@ -61,11 +69,22 @@ class Sink(Generic[T]):
             else:
                 self.waiting.put(item)
 
+    def wake(self) -> None:
+        """Have the thread run, for the sake of its ticks; never raises."""
+        if self.process != os.getpid():
+            self.begin()
+        if self.thread is None:
+            with self.lock:
+                self.has_thread()
+
     def has_thread(self) -> bool:
         """Whether someone writes what is put; starts the thread where there is none."""
         if self.thread is None:
             thread = threading.Thread(
-                target=run, args=(self.waiting, self.write), name="steprouter-traces", daemon=True
+                target=run,
+                args=(self.waiting, self.write, self.tick_seconds),
+                name="steprouter-traces",
+                daemon=True,
             )
             try:
                 thread.start()
@@ -103,12 +122,16 @@ class Sink(Generic[T]):
             log.warning("%d steps were dropped because the queue was full", self.dropped)
 
 
-def run(waiting: queue.SimpleQueue[T | threading.Event | None], write: Callable[[Sequence[T]], object]) -> None:
+def run(
+    waiting: queue.SimpleQueue[T | threading.Event | None],
+    write: Callable[[Sequence[T]], object],
+    tick_seconds: float | None,
+) -> None:
     """Write batches until told to stop. Holds no reference to the sink, so that an unused one can go."""
     while True:
-        batch = take(waiting)
+        batch = take(waiting, tick_seconds)
         items = [item for item in batch if item is not None and not isinstance(item, threading.Event)]
-        if items:
+        if items or not batch:
             write_guarded(write, items)
         for item in batch:
             if isinstance(item, threading.Event):
@@ -118,9 +141,14 @@ def run(waiting: queue.SimpleQueue[T | threading.Event | None], write: Callable[
         del batch, items
 
 
-def take(waiting: queue.SimpleQueue[T | threading.Event | None]) -> list[T | threading.Event | None]:
-    """The next item, and what comes soon after it, up to a batch or a mark."""
-    batch = [waiting.get()]
+def take(
+    waiting: queue.SimpleQueue[T | threading.Event | None], tick_seconds: float | None = None
+) -> list[T | threading.Event | None]:
+    """The next item, and what comes soon after it, up to a batch or a mark; nothing if none comes for a tick."""
+    try:
+        batch = [waiting.get(timeout=tick_seconds)]
+    except queue.Empty:
+        return []
     until = time.monotonic() + GATHER_SECONDS
     # Who waits for what is written, or for the end, waits no longer than for the writing.
     while batch[-1] is not None and not isinstance(batch[-1], threading.Event) and len(batch) < BATCH:

@@ -1,0 +1,232 @@
+"""From a move to the call that carries it out, and from what came back to the attempt that the next move looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from .answering.answer import Answer
+from .answering.attempt import Attempt
+from .answering.budgets import worst_case
+from .answering.check import is_refused, problems
+from .answering.claims import Claim, Granted
+from .answering.content import redacted
+from .answering.example import with_example
+from .answering.failures import Failure, FailureKind, Phase, cancelled
+from .answering.handover import repaired, unable
+from .answering.hedge import Hedge, Target, hedge_after
+from .answering.moves import Try
+from .answering.patience import patience
+from .answering.progress import Progress, Situation
+from .answering.prompt_cache import cached
+from .answering.shape import Hold, Shaping
+from .answering.speaker import Speaker, speaker_of, thinks
+from .commands import Call
+from .memory.lessons import Lessons
+from .memory.recall import Recalled
+from .memory.session import Session
+from .models.card import ModelCard
+from .routing.decide import conditions_of
+from .routing.decision import Decision
+from .routing.policy import OUTPUT_TOKENS, Policy
+from .step.ask import Ask
+from .step.step import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a router was set up with, as far as a step needs it.
+
+    Attributes:
+        cards: The models.
+        policy: What the user asks.
+        lessons: What the user asks of lessons; None keeps and shows none.
+        environ: The environment, which may redirect models that are named by a string.
+        speakers: Each model as the reader of a history, by name.
+    """
+
+    cards: tuple[ModelCard, ...]
+    policy: Policy
+    lessons: Lessons | None = None
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    speakers: dict[str, Speaker] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "speakers", {card.name: speaker_of(card, self.environ) for card in self.cards})
+
+    def card(self, model: str) -> ModelCard:
+        """The card of a model."""
+        return next(card for card in self.cards if card.name == model)
+
+    def barred(self, ask: Ask) -> dict[str, str]:
+        """Which models cannot take this history, and why."""
+        claudes = [card for card in self.cards if self.speakers[card.name].is_claude]
+        thinking = [card.name for card in claudes if thinks(card, ask.settings)]
+        told = {name: unable(ask.messages, self.speakers[name], thinking=True) for name in thinking}
+        return {name: why for name, why in told.items() if why is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A call that is about to be made.
+
+    Attributes:
+        call: The call.
+        claim: What it may use.
+        move: Why it is made.
+        repairs: What was changed in the history, in words.
+    """
+
+    call: Call
+    claim: Claim
+    move: Try
+    repairs: tuple[str, ...] = ()
+
+
+def situation_of(step: Step, decision: Decision, setting: Setting, recalled: Recalled) -> Situation:
+    """What the moves of a step rest on."""
+    session = recalled.section("session")
+    return Situation(
+        step=step,
+        decision=decision,
+        policy=setting.policy,
+        windows={card.name: card.window_tokens for card in setting.cards},
+        warm=session.warm if isinstance(session, Session) else {},
+        conditions=conditions_of(recalled),
+    )
+
+
+def prepare(
+    move: Try, ask: Ask, situation: Situation, setting: Setting, progress: Progress, *, number: int = 0
+) -> Prepared:
+    """The call that a move asks for: on a copy of what is asked, as this model can take it."""
+    step, card = situation.step, setting.card(move.model)
+    candidate, speaker = situation.decision.candidate(move.model), setting.speakers[move.model]
+    example = candidate.example if candidate.example is not None and candidate.example.shown else None
+    sent = ask if example is None else with_example(ask, example.lesson)
+    if move.redacted:
+        sent, _ = redacted(sent)
+    history = repaired(sent.messages, speaker)
+    if history.messages is not sent.messages:
+        sent = replace(sent, messages=history.messages)
+    if setting.policy.prompt_caching:
+        sent = cached(sent, speaker, key=step.cache_key, tokens=step.needs.input_tokens)
+    reservation = f"{step.id}-{len(progress.events) + number + 1}"
+    tokens, usd = worst_case(
+        step.needs,
+        card.price,
+        expected_output_tokens=OUTPUT_TOKENS[step.kind],
+        added_tokens=candidate.lesson_tokens,
+    )
+    return Prepared(
+        call=Call(
+            id=reservation,
+            model=move.model,
+            why=move.why,
+            ask=sent,
+            shaping=shaping_for(ask, setting.policy),
+            timeouts=patience(
+                situation.conditions.of(move.model).breaker,
+                reasoning=bool(card.abilities.reasoning) or thinks(card, ask.settings),
+                seconds_left=situation.seconds_left(progress),
+            ),
+            lesson_tokens=candidate.lesson_tokens,
+        ),
+        claim=Claim(
+            reservation=reservation,
+            model=move.model,
+            tokens=tokens,
+            usd=usd,
+            is_retry=move.change == "retry",
+            ignores_budgets=move.ignores_budget,
+        ),
+        move=move,
+        repairs=history.changes,
+    )
+
+
+def shaping_for(ask: Ask, policy: Policy) -> Shaping:
+    """What the consumer may see of an answer before it is checked."""
+    whole = ask.tools.response_format is not None and not policy.stream_structured
+    return Shaping(hold=Hold.EVERYTHING if whole else Hold.TOOL_CALLS)
+
+
+def judged(attempt: Attempt, prepared: Prepared, ask: Ask, policy: Policy, *, is_probe: bool) -> Attempt:
+    """An attempt with what the checks say of its answer, and with how it came about."""
+    if prepared.move.redacted and attempt.answer is not None and (marker := marker_in(attempt.answer)) is not None:
+        # A tool that is called with a marker instead of an address would do something nobody asked for.
+        attempt = replace(attempt, answer=None, failure=unusable(attempt, marker))
+    found = () if attempt.answer is None else problems(attempt.answer, ask)
+    refused = attempt.answer is not None and is_refused(attempt.answer)
+    filtered = attempt.failure is not None and attempt.failure.kind is FailureKind.CONTENT_FILTERED
+    asks_again = policy.content_filter.reaction == "redact_and_retry" and (refused or filtered)
+    return replace(
+        attempt,
+        problems=found,
+        waited_seconds=prepared.move.after_seconds,
+        repairs=prepared.repairs,
+        redacted=prepared.move.redacted,
+        redactable=asks_again and not prepared.move.redacted and bool(redacted(prepared.call.ask)[1]),
+        is_probe=is_probe,
+    )
+
+
+def marker_in(answer: Answer) -> str | None:
+    """A marker of replaced data in the arguments of a call; None if there is none."""
+    from .redaction.kinds import PLACEHOLDER
+
+    found = (PLACEHOLDER.search(call.raw) for call in answer.tool_calls)
+    return next((match[0] for match in found if match is not None), None)
+
+
+def unusable(attempt: Attempt, marker: str) -> Failure:
+    """The failure of an answer whose calls cannot be made."""
+    return Failure(
+        kind=FailureKind.INVALID_OUTPUT,
+        phase=Phase.IN_TOOL_CALL,
+        model=attempt.model,
+        text=f"a call has {marker} among its arguments, which stands for data that was replaced",
+    )
+
+
+def gone(prepared: Prepared) -> Attempt:
+    """The attempt that was not made, because nobody waits for an answer any more."""
+    failure = cancelled(Phase.BEFORE_FIRST_TOKEN, model=prepared.call.model)
+    return Attempt(id=prepared.call.id, model=prepared.call.model, why=prepared.call.why, failure=failure)
+
+
+def hedged(
+    first: Prepared, grant: Granted, ask: Ask, situation: Situation, setting: Setting, progress: Progress
+) -> tuple[Prepared, float] | None:
+    """A second call, and after how many seconds to make it if the first has said nothing; None where none is wanted."""
+    step, conditions = situation.step, situation.conditions
+    if not setting.policy.hedge or grant.is_probe or first.move.ignores_budget:
+        return None
+    tried = {first.call.model, *(event.model for event in progress.events)}
+    others = [candidate for candidate in situation.decision.kept if candidate.model not in tried]
+    rank = situation.decision.candidate(first.call.model).tier.rank
+    targets = [
+        Target(
+            model=other.model,
+            breaker=(health := conditions.of(other.model)).breaker,
+            usd=other.expected_usd,
+            has_room=health.pace.allows(health.in_flight),
+        )
+        for other in others
+        if other.tier.rank >= rank
+    ]
+    hedge = hedge_after(
+        conditions.of(first.call.model).breaker,
+        targets,
+        conditions.hedges,
+        now=step.started_at + progress.elapsed_seconds,
+        has_tools=step.needs.tools,
+        max_tokens=step.needs.output_tokens,
+        expected_tokens=OUTPUT_TOKENS[step.kind],
+        seconds_left=situation.seconds_left(progress),
+    )
+    if not isinstance(hedge, Hedge):
+        return None
+    why = f"{first.call.model} was slow to begin"
+    second = prepare(Try(model=hedge.model, why=why), ask, situation, setting, progress, number=1)
+    return replace(second, claim=replace(second.claim, is_hedge=True)), hedge.after_seconds

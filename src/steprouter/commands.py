@@ -1,0 +1,167 @@
+"""What only a driver can do for a step, as typed values, and what a step leaves.
+
+The flow yields them and receives replies; `drive` carries them out. There are no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from .answering.attempt import Attempt
+from .answering.claims import Claim, Grant
+from .answering.moves import GiveUp
+from .answering.patience import Timeouts
+from .answering.progress import Progress
+from .answering.shape import Shaping
+from .memory.drafts import Material
+from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
+from .routing.decision import Decision
+from .step.ask import Ask
+from .step.step import Step
+
+R = TypeVar("R")
+
+EventName = Literal[
+    "decision", "attempt_failed", "failover", "resumed", "escalated", "cache_hit", "budget", "breaker_open",
+    "drift", "degraded",
+]  # fmt: skip
+
+
+class Command(Generic[R]):
+    """Something only the driver can do; `R` is the type of its reply."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embed(Command["Vector | Missing"]):
+    """Turn the step's text into a vector."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall(Command[Recalled]):
+    """Bring what is known, in one round trip."""
+
+    step: Step
+    vector: Vector | Missing = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve(Command[Grant | None]):
+    """Ask whether a call may be made now, and set aside what it may use: money, rate, the lease of a probe.
+
+    What is not settled stays spent, or expires by itself. The reply is None where nobody waits for an answer any
+    more.
+    """
+
+    step: Step
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Command[Attempt]):
+    """Call one model and stream what it says through the shaping.
+
+    Attributes:
+        id: Names the attempt, unique for ever.
+        model: Which one.
+        why: Why it is tried now.
+        ask: What to say to it.
+        shaping: What the consumer may see before the answer is checked.
+        timeouts: How long it may take.
+        lesson_tokens: What an example in it adds to the step's own prompt.
+    """
+
+    id: str = ""
+    model: str
+    why: str
+    ask: Ask = field(repr=False)
+    shaping: Shaping = field(default_factory=Shaping)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    lesson_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Race(Command[tuple[Attempt, ...]]):
+    """Call a second model if the first has said nothing after a while; the first to speak answers (hedging).
+
+    Attributes:
+        calls: The calls in order.
+        after_seconds: How long to wait before each further one.
+    """
+
+    calls: tuple[Call, ...]
+    after_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait(Command[bool]):
+    """Let time pass, because a provider asked for it. The reply is False if nobody waits for an answer any more."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Command[None]):
+    """Tell whoever listens that something happened; costs nothing when nobody does."""
+
+    event: EventName
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle(Command[None]):
+    """Hand what happened to memory and trace, off the path. The flow's last word."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawn(Command[None]):
+    """Run another flow in the background (probes, audits, judges); the step does not wait for it."""
+
+    flow: Flow[Any] = field(repr=False)
+    why: str
+
+
+Flow = Generator[Command[Any], Any, R]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a step.
+
+    Attributes:
+        step: The step.
+        decision: Which models were to be tried, and why.
+        progress: What was tried, in order, and who could not be asked.
+        answered_by: The attempt whose answer was given; None if there is none.
+        gave_up: Why there is no answer; None if there is one.
+        recalled: What was known when the step began.
+        vector: The step's text as a vector, or why there is none.
+        material: What there is to learn from it; None where lessons are not kept.
+    """
+
+    step: Step
+    decision: Decision
+    progress: Progress = field(default_factory=Progress)
+    answered_by: Attempt | None = None
+    gave_up: GiveUp | None = None
+    recalled: Recalled = field(default_factory=Recalled, repr=False)
+    vector: Vector | Missing = field(default=NOT_KEPT, repr=False)
+    material: Material | None = field(default=None, repr=False)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What was tried, in order."""
+        return self.progress.attempts
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """What was broken on the way, in words."""
+        return self.recalled.degraded
