@@ -1,22 +1,26 @@
 """The order of a step, as commands and replies: no loop, no server, no clock."""
 
+import itertools
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 
 from steprouter.answering.answer import Answer, ToolCall
 from steprouter.answering.attempt import Attempt
-from steprouter.answering.claims import Granted
+from steprouter.answering.breaker import Breaker
+from steprouter.answering.claims import Granted, Refused
 from steprouter.answering.failures import Failure, FailureKind, Phase
+from steprouter.answering.health import Conditions, Health
+from steprouter.answering.hedge import HedgeBudget
 from steprouter.answering.shape import Hold
-from steprouter.flow import Call, Embed, Note, Outcome, Recall, Reserve, Setting, Settle, Wait, run_step
+from steprouter.flow import Call, Embed, Note, Outcome, Race, Recall, Reserve, Setting, Settle, Wait, run_step
 from steprouter.memory.recall import NOT_KEPT, Missing, Recalled
 from steprouter.models.card import ModelCard, Price, Tier
 from steprouter.routing.policy import Policy
 from steprouter.step.ask import Ask, Toolset
-from steprouter.step.step import Step, StepKind
+from steprouter.step.step import Place, Step, StepKind
 
 SMALL = ModelCard(name="small", model="s", base_url="http://s", tier=Tier.LOW, price=Price(input=1, output=2))
 LARGE = ModelCard(name="large", model="l", base_url="http://l", tier=Tier.HIGH, price=Price(input=5, output=25))
@@ -161,24 +165,162 @@ ATTEMPTS = st.builds(
 )
 
 
-@given(st.lists(ATTEMPTS, min_size=6, max_size=6), st.integers(1, 6))
-def test_whatever_happens_no_model_is_tried_twice_and_the_step_is_settled_once(makers, limit):
-    """The replies name the model that was called, as a driver's would."""
-    cards = tuple(replace(LARGE, name=f"m{i}", tier=tier) for i, tier in enumerate([*Tier, *Tier]))
-    setting = Setting(cards=cards, policy=Policy(max_attempts=limit))
-    flow, commands, reply, makers = run_step(STEP, ASK, setting), [], None, list(makers)
+def step_through(setting, answer, step=STEP, ask=ASK, conditions=None, *, waits=True):
+    """All commands of a flow and its outcome; `answer` replies to reservations and calls."""
+    flow, commands, reply = run_step(step, ask, setting), [], None
+    recalled = Recalled(sections={} if conditions is None else {"health": conditions})
     while True:
         try:
             commands.append(flow.send(reply))
         except StopIteration as end:
-            outcome = end.value
-            break
-        command = commands[-1]
-        reply = makers.pop(0)(command.model) if isinstance(command, Call) else NOT_KEPT
-        reply = Recalled() if isinstance(command, Recall) else reply
-    called = [c.model for c in commands if isinstance(c, Call)]
-    assert len(called) == len(set(called)) <= limit
-    assert sum(isinstance(c, Settle) for c in commands) == 1
+            return commands, end.value
+        match commands[-1]:
+            case Embed():
+                reply = NOT_KEPT
+            case Recall():
+                reply = recalled
+            case Wait():
+                reply = waits
+            case Reserve() | Call() | Race():
+                reply = answer(commands[-1])
+            case _:
+                reply = None
+
+
+def test_a_step_that_has_no_time_left_ends_without_a_call_and_without_an_error_of_ours():
+    late = replace(STEP, place=Place(deadline_seconds=0.0))
+    commands, outcome = step_through(SETTING, lambda _: Granted(), late)
+    assert outcome.gave_up.why == "deadline"
+    assert not any(isinstance(c, Reserve | Call) for c in commands)
+
+
+KNOWN = Health(breaker=Breaker(answers=100, usual_seconds=0.5, recent_seconds=0.5))
+EARNED = Conditions(deployments={"small": KNOWN, "large": KNOWN}, hedges=HedgeBudget(calls=50))
+PLAIN = Ask(messages=(HumanMessage("Weather in Oslo?"),))
+CHAT = Step(id="step-1", kind=StepKind.CHAT)
+THIRD = replace(LARGE, name="third", price=Price(input=9, output=99))
+HEDGING = Setting(cards=(LARGE, SMALL, THIRD), policy=Policy(hedge=True, patience_seconds=0, max_attempts=2))
+
+
+def spoken(call, **fields):
+    return Attempt(id=call.id, model=call.model, answer=Answer(text="Rain.", finish="stop"), **fields)
+
+
+def broken(call, **fields):
+    failure = Failure(kind=FailureKind.UNAVAILABLE, phase=Phase.BEFORE_FIRST_TOKEN, model=call.model)
+    return Attempt(id=call.id, model=call.model, failure=failure, **fields)
+
+
+def race_with(attempts, setting=HEDGING):
+    """A flow whose race brings what `attempts` makes of its two calls."""
+
+    def answer(command):
+        match command:
+            case Race():
+                return attempts(*command.calls)
+            case Reserve():
+                return Granted()
+            case _:
+                return spoken(command)
+
+    return step_through(setting, answer, CHAT, PLAIN, EARNED)
+
+
+def test_the_first_call_of_a_race_answers_though_the_second_failed_while_it_was_slow():
+    more = replace(HEDGING, policy=Policy(hedge=True))
+    commands, outcome = race_with(lambda one, two: (spoken(one, shown="Rain."), broken(two)), more)
+    assert outcome.answered_by.model == "small"
+    assert not any(isinstance(c, Call) for c in commands)
+
+
+def test_a_race_in_which_both_failed_ends_with_both_told():
+    _, outcome = race_with(lambda one, two: (broken(one), broken(two)))
+    assert [a.model for a in outcome.attempts] == ["small", "large"]
+    assert outcome.gave_up.why == "exhausted"
+
+
+def test_a_second_call_that_was_not_started_leaves_its_name_to_nobody_else():
+    def answer(command):
+        match command:
+            case Race(calls=(one, _)):
+                return (broken(one),)
+            case Reserve():
+                return Granted()
+            case _:
+                return spoken(command)
+
+    commands, outcome = step_through(replace(HEDGING, policy=Policy(hedge=True)), answer, CHAT, PLAIN, EARNED)
+    names = [c.claim.reservation for c in commands if isinstance(c, Reserve)]
+    assert len(names) == len(set(names))
+    assert outcome.progress.unused == tuple(name for name in names if name not in {a.id for a in outcome.attempts})
+
+
+REFUSALS = st.builds(
+    lambda by, until, fallback: (
+        lambda model: Refused(by=by, name="daily", why="…", until=until, fallback=fallback if by == "budget" else None)
+    ),
+    st.sampled_from(["budget", "limit", "breaker"]),
+    st.sampled_from([None, 0.0, 3.0, 900.0]),
+    st.sampled_from([None, "m0", "m3", "m6"]),
+)
+GRANTS = st.one_of(st.just(lambda _: Granted()), st.just(lambda _: Granted(is_probe=True)), REFUSALS)
+FLEET = tuple(replace(LARGE, name=f"m{i}", tier=tier) for i, tier in enumerate([*Tier, *Tier]))
+
+
+def in_turn(makers):
+    """Gives one after the other, and begins anew."""
+    turn = itertools.cycle(makers)
+    return lambda model: next(turn)(model)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(ATTEMPTS, min_size=1, max_size=6),
+    st.lists(GRANTS, min_size=1, max_size=4),
+    st.integers(1, 6),
+    st.booleans(),
+)
+def test_whatever_happens_a_step_is_settled_once_after_few_calls_with_names_of_their_own(makers, grants, limit, plain):
+    setting = Setting(cards=FLEET, policy=Policy(max_attempts=limit, hedge=True))
+    conditions = Conditions(deployments={c.name: KNOWN for c in FLEET}, hedges=HedgeBudget(calls=500))
+    attempt, grant = in_turn(makers), in_turn(grants)
+
+    made = []
+
+    def said_by(*calls):
+        """One attempt for each call; of two at once one at most has shown anything."""
+        attempts = [replace(attempt(call.model), id=call.id) for call in calls]
+        attempts[1:] = [broken(call) for call in calls[1:]]
+        made.extend(attempts)
+        return tuple(attempts)
+
+    def answer(command):
+        match command:
+            case Race():
+                return said_by(*command.calls[: len(made) % 2 + 1])
+            case Reserve():
+                return grant(command.claim.model)
+            case _:
+                return said_by(command)[0]
+
+    commands, outcome = step_through(setting, answer, CHAT, PLAIN if plain else ASK, conditions)
+    assert len(made) <= limit
+    assert len(commands) < 1_000
+    names = [c.claim.reservation for c in commands if isinstance(c, Reserve)]
+    assert len(names) == len(set(names))
+    assert sum(c.seconds for c in commands if isinstance(c, Wait)) <= 20.0
+    assert [type(c) for c in commands].count(Settle) == 1
+    assert isinstance(commands[-1], Settle)
     assert (outcome.answered_by is None) != (outcome.gave_up is None)
-    shown = [a for a in outcome.attempts[:-1] if a.shown]
-    assert not shown
+    assert not any(a.shown for a in outcome.attempts[:-1])
+
+
+def test_a_consumer_that_goes_away_in_a_wait_is_told_to_nobody_and_settled():
+    waiting = Refused(by="breaker", name="small", why="…", until=5.0)
+
+    def answer(command):
+        return waiting if isinstance(command, Reserve) else None
+
+    commands, outcome = step_through(Setting(cards=(SMALL,), policy=Policy()), answer, waits=False)
+    assert outcome.gave_up.why == "cancelled"
+    assert [type(c) for c in commands[-2:]] == [Wait, Settle]

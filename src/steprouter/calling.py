@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from .answering.answer import Answer
 from .answering.attempt import Attempt
 from .answering.budgets import worst_case
-from .answering.check import is_refused, problems
+from .answering.check import problems
 from .answering.claims import Claim, Granted
 from .answering.content import redacted
 from .answering.example import with_example
@@ -16,9 +17,10 @@ from .answering.failures import Failure, FailureKind, Phase, cancelled
 from .answering.handover import repaired, unable
 from .answering.hedge import Hedge, Target, hedge_after
 from .answering.moves import Try
-from .answering.patience import patience
+from .answering.patience import Timeouts, patience
 from .answering.progress import Progress, Situation
 from .answering.prompt_cache import cached
+from .answering.remaining import is_objection, upward
 from .answering.shape import Hold, Shaping
 from .answering.speaker import Speaker, speaker_of, thinks
 from .commands import Call
@@ -31,6 +33,9 @@ from .routing.decision import Decision
 from .routing.policy import OUTPUT_TOKENS, Policy
 from .step.ask import Ask
 from .step.step import Step
+
+LEAST_SECONDS = 0.001
+"""Of a call that is made: waits are chosen to end before the deadline, but for what their sum is rounded by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +102,7 @@ def situation_of(step: Step, decision: Decision, setting: Setting, recalled: Rec
 
 
 def prepare(
-    move: Try, ask: Ask, situation: Situation, setting: Setting, progress: Progress, *, number: int = 0
+    move: Try, ask: Ask, situation: Situation, setting: Setting, progress: Progress, *, is_hedge: bool = False
 ) -> Prepared:
     """The call that a move asks for: on a copy of what is asked, as this model can take it."""
     step, card = situation.step, setting.card(move.model)
@@ -111,7 +116,8 @@ def prepare(
         sent = replace(sent, messages=history.messages)
     if setting.policy.prompt_caching:
         sent = cached(sent, speaker, key=step.cache_key, tokens=step.needs.input_tokens)
-    reservation = f"{step.id}-{len(progress.events) + number + 1}"
+    # A second call beside another has a name of its own: what comes after the two has the next number.
+    reservation = f"{step.id}-{len(progress.events) + 1}{'-hedge' if is_hedge else ''}"
     tokens, usd = worst_case(
         step.needs,
         card.price,
@@ -125,11 +131,7 @@ def prepare(
             why=move.why,
             ask=sent,
             shaping=shaping_for(ask, setting.policy),
-            timeouts=patience(
-                situation.conditions.of(move.model).breaker,
-                reasoning=bool(card.abilities.reasoning) or thinks(card, ask.settings),
-                seconds_left=situation.seconds_left(progress),
-            ),
+            timeouts=timeouts_of(card, ask, situation, progress),
             lesson_tokens=candidate.lesson_tokens,
         ),
         claim=Claim(
@@ -137,11 +139,24 @@ def prepare(
             model=move.model,
             tokens=tokens,
             usd=usd,
-            is_retry=move.change == "retry",
+            is_retry=move.change == "retry" and bool(progress.tried(move.model)),
+            is_hedge=is_hedge,
             ignores_budgets=move.ignores_budget,
         ),
         move=move,
         repairs=history.changes,
+    )
+
+
+def timeouts_of(card: ModelCard, ask: Ask, situation: Situation, progress: Progress) -> Timeouts:
+    """How long each phase of a call may take, so that the step ends in time and another model still has some."""
+    left, is_last = situation.seconds_left(progress), len(progress.attempts) + 1 >= situation.policy.max_attempts
+    has_other = left is not None and not is_last and any(c.model != card.name for c in upward(situation, progress))
+    return patience(
+        situation.conditions.of(card.name).breaker,
+        reasoning=bool(card.abilities.reasoning) or thinks(card, ask.settings),
+        seconds_left=None if left is None else max(left, LEAST_SECONDS),
+        has_other=has_other,
     )
 
 
@@ -157,9 +172,7 @@ def judged(attempt: Attempt, prepared: Prepared, ask: Ask, policy: Policy, *, is
         # A tool that is called with a marker instead of an address would do something nobody asked for.
         attempt = replace(attempt, answer=None, failure=unusable(attempt, marker))
     found = () if attempt.answer is None else problems(attempt.answer, ask)
-    refused = attempt.answer is not None and is_refused(attempt.answer)
-    filtered = attempt.failure is not None and attempt.failure.kind is FailureKind.CONTENT_FILTERED
-    asks_again = policy.content_filter.reaction == "redact_and_retry" and (refused or filtered)
+    asks_again = policy.content_filter.reaction == "redact_and_retry" and is_objection(attempt)
     return replace(
         attempt,
         problems=found,
@@ -175,7 +188,9 @@ def marker_in(answer: Answer) -> str | None:
     """A marker of replaced data in the arguments of a call; None if there is none."""
     from .redaction.kinds import PLACEHOLDER
 
-    found = (PLACEHOLDER.search(call.raw) for call in answer.tool_calls)
+    # What was read is looked at too: in the text of a call `<` may be written as an escape.
+    texts = (f"{call.raw} {json.dumps(call.args, ensure_ascii=False, default=str)}" for call in answer.tool_calls)
+    found = (PLACEHOLDER.search(text) for text in texts)
     return next((match[0] for match in found if match is not None), None)
 
 
@@ -199,11 +214,12 @@ def hedged(
     first: Prepared, grant: Granted, ask: Ask, situation: Situation, setting: Setting, progress: Progress
 ) -> tuple[Prepared, float] | None:
     """A second call, and after how many seconds to make it if the first has said nothing; None where none is wanted."""
-    step, conditions = situation.step, situation.conditions
-    if not setting.policy.hedge or grant.is_probe or first.move.ignores_budget:
+    step, conditions, move = situation.step, situation.conditions, first.move
+    if not setting.policy.hedge or grant.is_probe or move.ignores_budget or move.redacted:
         return None
-    tried = {first.call.model, *(event.model for event in progress.events)}
-    others = [candidate for candidate in situation.decision.kept if candidate.model not in tried]
+    if len(progress.attempts) + 2 > setting.policy.max_attempts:
+        return None
+    others = [candidate for candidate in upward(situation, progress) if candidate.model != move.model]
     rank = situation.decision.candidate(first.call.model).tier.rank
     targets = [
         Target(
@@ -228,5 +244,5 @@ def hedged(
     if not isinstance(hedge, Hedge):
         return None
     why = f"{first.call.model} was slow to begin"
-    second = prepare(Try(model=hedge.model, why=why), ask, situation, setting, progress, number=1)
-    return replace(second, claim=replace(second.claim, is_hedge=True)), hedge.after_seconds
+    second = prepare(Try(model=hedge.model, why=why), ask, situation, setting, progress, is_hedge=True)
+    return second, hedge.after_seconds

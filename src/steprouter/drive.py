@@ -35,6 +35,7 @@ from .tracing.record import Trace
 
 Tell = Callable[[Note], None]
 Close = Callable[["Run", Outcome], None]
+Beat = Callable[[], None]
 
 
 class Embeds(Protocol):
@@ -137,7 +138,8 @@ class Run:
         has_attempted: Whether any model was called.
     """
 
-    def __init__(self, step: Step, flow: Flow[Outcome], tell: Tell, began: float) -> None:
+    def __init__(self, step: Step, flow: Flow[Outcome], tell: Tell, began: float, beat: Beat | None = None) -> None:
+        self.beat = beat
         self.step = step
         self.flow = flow
         self.tell = tell
@@ -179,6 +181,7 @@ class Take:
     began: float
     run_began: float
     provider: str | None = None
+    beat: Beat | None = None
     first: float | None = None
 
     @property
@@ -190,6 +193,8 @@ class Take:
         """The part of a piece that may be shown."""
         if self.first is None:
             self.first = self.clock.monotonic()
+        if self.beat is not None:
+            self.beat()
         return self.shaper.feed(delta)
 
     def finished(self) -> Attempt:
@@ -270,20 +275,26 @@ class Driver:
         self.providers = providers or {}
         self.hurry = hurry
 
-    def begin(self, step: Step, flow: Flow[Outcome], tell: Tell) -> Run:
+    def begin(self, step: Step, flow: Flow[Outcome], tell: Tell, beat: Beat | None = None) -> Run:
         """Start a step and drive it through its decision, which spends no money.
+
+        Args:
+            step: The step.
+            flow: Its flow.
+            tell: Hears the notes.
+            beat: Called with each piece and at the beginning of each call and wait, as a sign of life.
 
         Raises:
             NoAbleModel: No model can take the step.
         """
-        run = Run(step, flow, tell, self.clock.monotonic())
+        run = Run(step, flow, tell, self.clock.monotonic(), beat)
         while run.pending is not None and run.decision is None:
             run.send(self.perform(run, run.pending))
         return run
 
-    async def abegin(self, step: Step, flow: Flow[Outcome], tell: Tell) -> Run:
+    async def abegin(self, step: Step, flow: Flow[Outcome], tell: Tell, beat: Beat | None = None) -> Run:
         """As `begin`, without blocking the event loop."""
-        run = Run(step, flow, tell, self.clock.monotonic())
+        run = Run(step, flow, tell, self.clock.monotonic(), beat)
         while run.pending is not None and run.decision is None:
             run.send(await self.aperform(run, run.pending))
         return run
@@ -383,6 +394,8 @@ class Driver:
     def begun(self, run: Run, command: Call, watched: bool) -> Take:
         """A call about to be made, of a race or alone."""
         run.has_attempted = True
+        if run.beat is not None:
+            run.beat()
         if self.live is not None:
             self.live.began(command.model, command.id, self.clock.now())
         return Take(
@@ -393,6 +406,7 @@ class Driver:
             began=self.clock.monotonic(),
             run_began=run.began,
             provider=self.providers.get(command.model),
+            beat=run.beat,
         )
 
     def race(self, run: Run, command: Race, watched: bool) -> Generator[Delta, None, tuple[Attempt, ...]]:

@@ -200,18 +200,19 @@ class Engine:
         """
         step, tell = self.read(ask, config, model)
         self.keep_leases()
-        return self.driver.begin(step, run_step(step, ask, self.setting), tell)
+        return self.driver.begin(step, run_step(step, ask, self.setting), tell, heartbeat())
 
     async def abegin(self, ask: Ask, config: Mapping[str, Any] | None = None, model: str | None = None) -> Run:
         """As `begin`, without blocking the event loop."""
         step, tell = self.read(ask, config, model)
         self.keep_leases()
-        return await self.driver.abegin(step, run_step(step, ask, self.setting), tell)
+        return await self.driver.abegin(step, run_step(step, ask, self.setting), tell, heartbeat())
 
     def recommend(self, ask: Ask, config: Mapping[str, Any] | None = None) -> tuple[Step, Decision]:
         """The decision for `ask`, without calling anybody and without a trace."""
         step, _ = self.read(ask, config)
-        return step, decide(step, self.cards, self.policy, Recalled())
+        known = Recalled(sections={"health": self.gate.conditions(step, Recalled(), self.clock.now())})
+        return step, decide(step, self.cards, self.policy, known, barred=self.setting.barred(ask))
 
     @cached_property
     def identities(self) -> list[tuple[str, str | None, str | None, str]]:
@@ -259,10 +260,11 @@ class Engine:
 
     def remembrance(self, run: Run, outcome: Outcome, memory: Recollection) -> Remembrance:
         """What memory keeps of an ended step; this process knows it from now on."""
+        given = outcome.answered_by
         ended = Ended(
             step=run.step,
-            attempts=outcome.attempts,
-            answered_by=outcome.answered_by,
+            attempts=tuple(one for one in outcome.attempts if not one.is_message),
+            answered_by=None if given is not None and given.is_message else given,
             vector=bytes_of(outcome.vector),
             recalled=outcome.recalled,
             seconds=run.seconds,
@@ -403,7 +405,6 @@ def surroundings(config: Mapping[str, Any] | None, tenant: str | None, now: floa
     place = replace(place, deadline_seconds=left)
 
     def tell(note: Note) -> None:
-        runtime.heartbeat()  # who fails over is not idle
         writer({"type": "steprouter", "event": note.event, **note.facts})
 
     return place, tell
@@ -424,6 +425,21 @@ def graph_runtime() -> tuple[Any, Any]:
     from langgraph.runtime import get_runtime
 
     return get_runtime(), get_stream_writer()
+
+
+def heartbeat() -> Callable[[], None]:
+    """Tells the graph that its node is not idle; a node that has an `idle_timeout` is ended otherwise.
+
+    Held tool calls, waits and `invoke` show nothing that LangGraph could take for a sign of life.
+    """
+    try:
+        return cast("Callable[[], None]", graph_runtime()[0].heartbeat)
+    except (RuntimeError, KeyError):
+        return live_on
+
+
+def live_on() -> None:
+    """Outside a graph nobody ends a step for being silent."""
 
 
 def hear_nothing(note: Note) -> None:

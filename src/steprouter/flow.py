@@ -104,16 +104,14 @@ def call(
     """Call a model; a second one too, if this one is slow to begin and the policy wants it."""
     if grant.near:
         yield from perform(Note(event="budget", facts={"near": grant.near, "model": prepared.call.model}))
-    policy, is_retry = setting.policy, prepared.move.change == "retry"
+    policy, is_retry = setting.policy, prepared.claim.is_retry
     if (hedge := hedged(prepared, grant, ask, situation, setting, progress)) is not None:
         second, after_seconds = hedge
         also = yield from perform(Reserve(step=situation.step, claim=second.claim))
         if isinstance(also, Granted):
             raced = yield from perform(Race(calls=(prepared.call, second.call), after_seconds=after_seconds))
-            whose = {prepared.call.id: prepared, second.call.id: second}
-            made = [judged(one, whose[one.id], ask, policy, is_probe=grant.is_probe) for one in raced]
-            # The call that decides how to go on comes last: whoever lost the race was never heard out.
-            made.sort(key=lambda one: not one.lost_race)
+            whose = {prepared.call.id: (prepared, grant), second.call.id: (second, also)}
+            made = [judged(one, whose[one.id][0], ask, policy, is_probe=whose[one.id][1].is_probe) for one in raced]
             return progress.after_calls(*made, is_retry=is_retry, unused=unused(raced, second))
     one = yield from perform(prepared.call)
     return progress.after_calls(judged(one, prepared, ask, policy, is_probe=grant.is_probe), is_retry=is_retry)

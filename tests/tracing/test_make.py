@@ -1,11 +1,14 @@
 """The trace of a step: figures and reasons, no content."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from steprouter.answering.answer import Answer, ToolCall
 from steprouter.answering.attempt import Attempt
 from steprouter.answering.check import problems
+from steprouter.answering.claims import Refused
 from steprouter.answering.failures import Failure, FailureKind, Phase
 from steprouter.answering.progress import Progress
 from steprouter.memory.recall import Recalled
@@ -18,8 +21,8 @@ from steprouter.step.ask import Ask, Toolset
 from steprouter.step.read import read_step
 from steprouter.step.step import Needs, Place, Step, StepKind
 from steprouter.tracing.archive import store_trace
-from steprouter.tracing.make import make_trace
-from steprouter.tracing.record import AttemptRecord, CandidateRecord, FailureRecord
+from steprouter.tracing.make import answering_seconds, make_trace
+from steprouter.tracing.record import AttemptRecord, CandidateRecord, FailureRecord, PassedRecord
 
 PRICES = {"small": Price(input=1, output=2), "large": Price(input=5, output=25), "unpriced": None}
 STEP = Step(
@@ -172,3 +175,43 @@ def test_nothing_of_a_conversation_or_an_answer_is_in_a_trace():
     )
     assert SECRET not in trace.model_dump_json()
     assert SECRET.encode() not in store_trace(trace).payload
+
+
+def raced(*attempts, waited=0.0, seconds):
+    progress = Progress(events=tuple(attempts), waited_seconds=waited)
+    return make_trace(
+        STEP, DECISION, progress, answered_by=None, outcome="exhausted", prices=PRICES, seconds=seconds
+    ).router_seconds
+
+
+def test_calls_that_ran_at_once_and_waits_are_not_the_routers_time():
+    first, second = failed("small", began_seconds=0.1, seconds=3.0), answered("large", began_seconds=1.1, seconds=1.5)
+    assert raced(first, second, seconds=3.3) == pytest.approx(0.3)
+    after = failed("small", began_seconds=5.0, seconds=1.0)
+    assert raced(first, second, after, waited=1.5, seconds=6.2) == pytest.approx(0.7)
+
+
+SECONDS = st.floats(0, 100)
+RUNS = st.lists(st.tuples(SECONDS, SECONDS), max_size=5)
+
+
+@given(RUNS, SECONDS, SECONDS)
+def test_the_routers_time_is_never_negative_and_never_more_than_the_steps(runs, waited, seconds):
+    attempts = [failed("small", began_seconds=began, seconds=lasted) for began, lasted in runs]
+    assert 0.0 <= raced(*attempts, waited=waited, seconds=seconds) <= seconds
+
+
+@given(RUNS)
+def test_the_time_models_were_heard_is_the_time_that_any_of_them_was(runs):
+    attempts = [failed("small", began_seconds=began, seconds=lasted) for began, lasted in runs]
+    heard = answering_seconds(attempts)
+    assert heard == pytest.approx(answering_seconds(attempts[::-1]))
+    longest = max((lasted for _, lasted in runs), default=0.0)
+    assert longest - 1e-9 <= heard <= sum(lasted for _, lasted in runs) + 1e-9
+
+
+def test_who_could_not_be_asked_is_in_the_trace_with_when_and_why():
+    spent = Refused(by="budget", name="daily", why="budget 'daily' is used up")
+    progress = Progress(elapsed_seconds=0.5).after_refusal("large", spent)
+    trace = make_trace(STEP, DECISION, progress, answered_by=None, outcome="exhausted", prices=PRICES, seconds=1.0)
+    assert trace.passed == (PassedRecord(model="large", by="budget", why="budget 'daily' is used up", at_seconds=0.5),)

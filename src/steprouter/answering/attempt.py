@@ -31,6 +31,7 @@ class Attempt:
         redactable: Whether there were any to replace.
         is_probe: Whether it decides over an open circuit breaker.
         cut_short: Whether the step's own deadline ended it, which says nothing of its deployment.
+        is_message: Whether it is the user's own message in place of an answer, which says nothing of the model.
         lost_race: Whether another call answered first, and this one was ended.
     """
 
@@ -51,6 +52,7 @@ class Attempt:
     redactable: bool = False
     is_probe: bool = False
     cut_short: bool = False
+    is_message: bool = False
     lost_race: bool = False
 
     @property

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..routing.decision import Candidate
 from .answer import Answer, Delta
 from .attempt import Attempt
 from .check import is_refused
-from .draws import draw
 from .failures import Failure, FailureKind
-from .pacing import ATTEMPTS, Next, WaitFor, after_429, backoff_seconds
+from .pacing import Next, WaitFor
 from .progress import Passed, Progress, Situation
-
-SHORTEST_WAIT_SECONDS = 0.1
-"""Before somebody who could not be asked is tried again, so that clocks that differ make no busy loop."""
-
-SPREAD_SECONDS = 0.5
-"""Steps that wait for the same moment come back within so much of it, not all at once."""
+from .remaining import (
+    fallback_of,
+    is_fallback,
+    is_full,
+    is_late,
+    is_weak,
+    soonest,
+    unrepeatable,
+    upward,
+    wait_for,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +75,28 @@ def next_move(situation: Situation, progress: Progress) -> Move:
 
     What was shown is a fact that no later attempt may contradict: after it, nothing is escalated and nothing
     starts over. An answer that fails a check is still better than none, so it is kept for the end.
+
+    It comes to an end: a step makes at most `Policy.max_attempts` calls, passes each model over once and waits for
+    as long as `Policy.patience_seconds` and its deadline allow, at least a tenth of a second for each further refusal.
     """
     if not progress.events:
+        if is_late(situation, progress):
+            return GiveUp(why="deadline")
         first = situation.decision.models[0]
         return Try(model=first, why=situation.decision.candidate(first).reason)
+    move = after_last(situation, progress)
+    if not isinstance(move, Try):
+        return move
+    # Who is asked in spite of a budget stays so when asked again, and what was asked redacted is not asked openly.
+    return replace(
+        move,
+        redacted=move.redacted or any(attempt.redacted for attempt in progress.attempts),
+        ignores_budget=is_fallback(progress, move.model),
+    )
+
+
+def after_last(situation: Situation, progress: Progress) -> Move:
+    """The move after the last event."""
     last = progress.events[-1]
     if isinstance(last, Passed):
         return after_refusal(situation, progress, last)
@@ -93,10 +113,10 @@ def next_move(situation: Situation, progress: Progress) -> Move:
 
 def after_refusal(situation: Situation, progress: Progress, last: Passed) -> Move:
     """The move after a model could not be asked."""
-    refused, fallback = last.refused, last.refused.fallback
-    if fallback is not None and not progress.tried(fallback) and fallback in situation.decision.names:
-        return Try(model=fallback, why=f"{refused.why}; the fallback answers", change="failover", ignores_budget=True)
-    return onward(situation, progress, f"{last.model} cannot be asked: {refused.why}")
+    why, fallback = last.refused.why, fallback_of(situation, progress, last)
+    if fallback is not None:
+        return Try(model=fallback, why=f"{why}; the fallback answers", change="failover")
+    return onward(situation, progress, f"{last.model} cannot be asked: {why}")
 
 
 def after_answer(situation: Situation, progress: Progress, last: Attempt) -> Move:
@@ -104,12 +124,12 @@ def after_answer(situation: Situation, progress: Progress, last: Attempt) -> Mov
     assert last.answer is not None
     if is_refused(last.answer):
         return after_filter(situation, progress, last)
-    if not situation.policy.escalate:
+    if not situation.policy.escalate or is_full(situation, progress) or is_late(situation, progress):
+        return ended(progress, "exhausted")
+    found = next(upward(situation, progress), None)
+    if found is None:
         return ended(progress, "exhausted")
     why = f"{last.model} was not sufficient: {last.problems[0]}"
-    found = next(upward(situation, progress), None)
-    if found is None or len(progress.attempts) >= situation.policy.max_attempts or is_late(situation, progress):
-        return ended(progress, "exhausted")
     return Try(model=found.model, why=why, change="escalated")
 
 
@@ -117,14 +137,14 @@ def after_failure(situation: Situation, progress: Progress, last: Attempt, failu
     """The move after an attempt without an answer."""
     why = f"{last.model} failed: {failure.kind}"
     match failure.kind:
-        case FailureKind.CONTENT_FILTERED:
+        case FailureKind.CONTENT_FILTERED | FailureKind.REFUSED:
             return after_filter(situation, progress, last)
         case FailureKind.BAD_REQUEST if not last.repairs:
             return ended(progress, "bad_request")
         case FailureKind.BAD_REQUEST:
             return onward(situation, progress, f"{last.model} refused a history that others wrote")
         case FailureKind.CONTEXT_OVERFLOW:
-            return onward(situation, progress, f"{why}; a larger window is needed", larger_than=last.model)
+            return onward(situation, progress, f"{why}; a larger window is needed")
         case FailureKind.RATE_LIMITED:
             return after_limit(situation, progress, last, failure)
         case _:
@@ -134,28 +154,34 @@ def after_failure(situation: Situation, progress: Progress, last: Attempt, failu
 def after_limit(situation: Situation, progress: Progress, last: Attempt, failure: Failure) -> Move:
     """The move after a refusal for too many requests: wait where it is worth it, else the next model."""
     why = f"{last.model} failed: {failure.kind}"
-    waiting = wait_for(situation, progress, last.model, failure, has_other=any(upward(situation, progress)))
-    if isinstance(waiting, WaitFor) and len(progress.attempts) < situation.policy.max_attempts:
+    waiting: WaitFor | Next
+    if (no_use := unrepeatable(situation, progress, last.model)) is not None:
+        waiting = Next(why=no_use)
+    elif has_answer(progress):
+        waiting = Next(why="an answer is there")
+    else:
+        waiting = wait_for(situation, progress, last, failure, has_other=any(upward(situation, progress)))
+    if isinstance(waiting, WaitFor) and not is_full(situation, progress):
         said = f"{why}; asked again after {waiting.seconds:.1f} s because {waiting.why}"
         return Try(model=last.model, why=said, change="retry", after_seconds=waiting.seconds)
-    return onward(situation, progress, f"{why}, not waited for: {waiting.why}")
+    no_wait = waiting.why if isinstance(waiting, Next) else "no further call may be made"
+    return onward(situation, progress, f"{why}, not waited for: {no_wait}")
 
 
 def after_filter(situation: Situation, progress: Progress, last: Attempt) -> Move:
     """The move after a refusal on content: what the policy says, and never the same words to the same filter."""
     wanted = situation.policy.content_filter
     why = f"{last.model} refused on content"
-    room = len(progress.attempts) < situation.policy.max_attempts and not is_late(situation, progress)
+    room = not is_full(situation, progress) and not is_late(situation, progress)
     if wanted.reaction == "fallback_message" and wanted.message is not None:
         return Accept(attempt=message_of(last, wanted.message))
     if wanted.reaction == "redact_and_retry" and room and not last.redacted and last.redactable:
         return Try(model=last.model, why=f"{why}; asked again redacted", change="retry", redacted=True)
     if wanted.reaction == "reroute" and room:
-        named = [m for m in wanted.models if m in situation.decision.models and not progress.tried(m)]
+        met = {event.model for event in progress.events}
+        named = [model for model in wanted.models if model in situation.decision.models and model not in met]
         if named:
             return Try(model=named[0], why=f"{why}; rerouted by policy", change="failover")
-    if last.answer is not None and (last.answer.text.strip() or last.answer.tool_calls):
-        return Accept(attempt=last)  # a refusal in words is what the model had to say
     return ended(progress, "content_filtered")
 
 
@@ -168,133 +194,48 @@ def message_of(last: Attempt, message: str) -> Attempt:
         why="the content filter's fallback message",
         answer=answer,
         problems=("refused on content",),
+        is_message=True,
         began_seconds=last.began_seconds + last.seconds,
     )
 
 
-def onward(situation: Situation, progress: Progress, why: str, *, larger_than: str | None = None) -> Move:
+def onward(situation: Situation, progress: Progress, why: str) -> Move:
     """The next model that could do better; where there is none, one of those before, after a wait."""
     if is_late(situation, progress):
         return ended(progress, "deadline")
-    if len(progress.attempts) >= situation.policy.max_attempts:
+    if is_full(situation, progress):
         return ended(progress, "exhausted")
-    for candidate in upward(situation, progress):
-        if larger_than is None or is_larger(situation, candidate.model, larger_than):
-            return Try(model=candidate.model, why=why, change="failover")
-    has_answer = any(attempt.answer is not None for attempt in progress.attempts)
-    if larger_than is None and not has_answer and (again := soonest(situation, progress)) is not None:
-        return again  # nobody waits for a better answer than the one that is there
+    following = next(upward(situation, progress), None)
+    if following is not None:
+        return Try(model=following.model, why=why, change="failover")
+    # Nobody waits for a better answer than the one that is there.
+    waiting = None if has_answer(progress) else soonest(situation, progress)
+    if waiting is not None:
+        return Try(model=waiting.model, why=waiting.why, change="retry", after_seconds=waiting.seconds)
+    return ended(progress, last_word(progress))
+
+
+def last_word(progress: Progress) -> Ending:
+    """Why there is nobody left to ask."""
+    last, attempts = progress.events[-1], progress.attempts
     is_budget = any(passed.refused.by == "budget" for passed in progress.passed)
-    return ended(progress, "budget" if is_budget else "exhausted")
+    if is_budget and (not attempts or (isinstance(last, Passed) and last.refused.by == "budget")):
+        return "budget"
+    failures = [attempt.failure for attempt in attempts if not attempt.lost_race]
+    if failures and all(f is not None and f.kind is FailureKind.BAD_REQUEST for f in failures):
+        return "bad_request"  # whoever wrote the history, all that were asked say that it is wrong
+    return "exhausted"
 
 
-def upward(situation: Situation, progress: Progress) -> Iterator[Candidate]:
-    """Candidates that are left, in order: neither tried nor passed over, nor weaker than one that answered badly."""
-    passed = {one.model for one in progress.passed}
-    left = [c for c in situation.decision.kept if not progress.tried(c.model) and c.model not in passed]
-    answered = [situation.decision.candidate(a.model).tier.rank for a in progress.attempts if a.answer is not None]
-    if answered:
-        # What was not sufficient once is not asked for again from a weaker model, whatever failed since.
-        left = [c for c in left if c.tier.rank > max(answered)] or [c for c in left if c.tier.rank == max(answered)]
-    needed = [a.model for a in progress.attempts if is_failure(a, FailureKind.CONTEXT_OVERFLOW)]
-    left = [c for c in left if all(is_larger(situation, c.model, model) for model in needed)]
-    dear = [situation.decision.candidate(p.model).expected_usd for p in progress.passed if p.refused.by == "budget"]
-    for candidate in left:
-        usd = candidate.expected_usd
-        if all(usd is not None and (most is None or usd < most) for most in dear):
-            yield candidate
-
-
-def is_failure(attempt: Attempt, kind: FailureKind) -> bool:
-    """Whether an attempt failed so."""
-    return attempt.failure is not None and attempt.failure.kind is kind
-
-
-def is_larger(situation: Situation, model: str, than: str) -> bool:
-    """Whether a model's window may be larger than another's; an unknown one may."""
-    window, other = situation.windows.get(model), situation.windows.get(than)
-    return window is None or other is None or window > other
-
-
-def soonest(situation: Situation, progress: Progress) -> Try | None:
-    """One of the models before again, the one that may be asked soonest; None if none may within the step's time."""
-    options = [*returns(situation, progress), *retries(situation, progress)]
-    within = [one for one in options if one.after_seconds < patience_left(situation, progress)]
-    return min(within, key=lambda one: one.after_seconds, default=None)
-
-
-def returns(situation: Situation, progress: Progress) -> Iterator[Try]:
-    """Models that could not be asked, once they may be."""
-    latest = {passed.model: passed for passed in progress.passed}
-    for model, passed in latest.items():
-        if passed.refused.until is None or not retryable(progress.tried(model)):
-            continue
-        until = passed.refused.until - situation.step.started_at - progress.elapsed_seconds
-        spread = SPREAD_SECONDS * draw(situation.step.id, f"return {model} {len(progress.events)}")
-        seconds = max(until + spread, SHORTEST_WAIT_SECONDS)
-        why = f"{passed.refused.why}; nothing else is left, waited {seconds:.1f} s"
-        yield Try(model=model, why=why, change="retry", after_seconds=seconds)
-
-
-def retries(situation: Situation, progress: Progress) -> Iterator[Try]:
-    """Models that failed in a way that may pass, after a backoff; none when this process retries too much already."""
-    if situation.conditions.retries - progress.retried < 1:
-        return
-    passed = {one.model for one in progress.passed}
-    for candidate in situation.decision.kept:
-        tried = progress.tried(candidate.model)
-        if not tried or candidate.model in passed or not retryable(tried):
-            continue
-        failure = tried[-1].failure
-        if failure is None:
-            continue
-        waiting = wait_for(situation, progress, candidate.model, failure, has_other=False)
-        if isinstance(waiting, WaitFor):
-            why = f"{candidate.model} failed: {failure.kind}; nothing else is left, tried again"
-            yield Try(model=candidate.model, why=why, change="retry", after_seconds=waiting.seconds)
-
-
-def retryable(tried: Sequence[Attempt]) -> bool:
-    """Whether a model that was tried so may be asked the same once more."""
-    failures = [attempt.failure for attempt in tried]
-    return len(tried) < ATTEMPTS and all(f is not None and f.may_pass for f in failures)
-
-
-def wait_for(
-    situation: Situation, progress: Progress, model: str, failure: Failure, *, has_other: bool
-) -> WaitFor | Next:
-    """How long to wait before asking the same model again, or why it is not worth it."""
-    number = len(progress.tried(model))
-    drawn = draw(situation.step.id, f"backoff {model} {number}")
-    if failure.kind is not FailureKind.RATE_LIMITED:
-        return WaitFor(seconds=backoff_seconds(number, drawn), why="it may pass")
-    warm = situation.warm.get(model)
-    now = situation.step.started_at + progress.elapsed_seconds
-    return after_429(
-        failure.retry_after_seconds,
-        deadline_seconds_left=patience_left(situation, progress),
-        prefix_tokens=0 if warm is None else warm.tokens,
-        cache_seconds_left=None if warm is None else warm.until - now,
-        attempt=number,
-        has_other=has_other,
-        draw=drawn,
-    )
-
-
-def patience_left(situation: Situation, progress: Progress) -> float:
-    """Seconds that may still be waited: what the user grants a step, and never past its deadline."""
-    left = situation.policy.patience_seconds - progress.waited_seconds
-    deadline = situation.deadline_seconds
-    return left if deadline is None else min(left, deadline - progress.elapsed_seconds)
-
-
-def is_late(situation: Situation, progress: Progress) -> bool:
-    """Whether the step's deadline has passed."""
-    deadline = situation.deadline_seconds
-    return deadline is not None and progress.elapsed_seconds >= deadline
+def has_answer(progress: Progress) -> bool:
+    """Whether any model has given an answer, however weak."""
+    return any(is_weak(attempt) for attempt in progress.attempts)
 
 
 def ended(progress: Progress, why: Ending) -> Accept | GiveUp:
-    """The best there was: the last answer that failed a check, else nothing."""
-    insufficient = [a for a in progress.attempts if a.answer is not None and not is_refused(a.answer)]
-    return Accept(attempt=insufficient[-1]) if insufficient else GiveUp(why=why)
+    """The best there was: the last answer that failed a check, else a refusal in words, else nothing."""
+    answered = [(attempt, attempt.answer) for attempt in progress.attempts if attempt.answer is not None]
+    best = [attempt for attempt, _ in answered if is_weak(attempt)]
+    # A refusal in words is what the model had to say.
+    best = best or [attempt for attempt, answer in answered if answer.text.strip() or answer.tool_calls]
+    return Accept(attempt=best[-1]) if best else GiveUp(why=why)

@@ -22,6 +22,14 @@ PATIENCE_FACTOR = 3.0
 LEAST_FIRST_TOKEN_SECONDS, MOST_FIRST_TOKEN_SECONDS, MOST_REASONING_SECONDS = 10.0, 60.0, 180.0
 """Bounds of that wait (ours): a long prompt alone may take 10 s; a model that thinks may be silent for minutes."""
 
+SHARE_OF_DEADLINE = 0.5
+"""Of the time left, what a first token is waited for at most while another model could be asked (ours): the one that
+takes over then has as long as the one that said nothing."""
+
+SURELY_LATE = 2.0
+"""Times the usual 95th percentile after which silence tells of ill health, even where it is not waited out (ours): with
+the spread above one answer in 240 is so late, and three in a row, which open a breaker, once in 13 million."""
+
 IDLE_SECONDS, REASONING_IDLE_SECONDS = 30.0, 120.0
 """Between two pieces (ours): providers send a sign of life about every 10 to 15 s, but not all while they think."""
 
@@ -35,6 +43,8 @@ class Timeouts:
         first_token: From sending the request to the first piece of the answer.
         idle: Between two pieces.
         total: From the beginning to the end of the call; None is as long as it takes.
+        is_cut: Whether a first token is waited for so briefly, for another model to have time, that its absence says
+            nothing.
 
     Raises:
         ConfigError: A time is not more than 0, or is not finite.
@@ -44,6 +54,7 @@ class Timeouts:
     first_token: float = MOST_FIRST_TOKEN_SECONDS
     idle: float = IDLE_SECONDS
     total: float | None = None
+    is_cut: bool = False
 
     def __post_init__(self) -> None:
         for name in ("connect", "first_token", "idle", "total"):
@@ -54,11 +65,11 @@ class Timeouts:
 
     @property
     def is_rushed(self) -> bool:
-        """Whether the end of the step comes before a first token could be late.
+        """Whether the end of the step, or the time left for another model, comes before a first token could be late.
 
         A call that is then ended without one says nothing about the health of its deployment.
         """
-        return self.total is not None and self.total <= self.first_token
+        return self.is_cut or (self.total is not None and self.total <= self.first_token)
 
 
 def late_seconds(breaker: Breaker) -> float | None:
@@ -72,13 +83,15 @@ def late_seconds(breaker: Breaker) -> float | None:
     return LATE_FACTOR * breaker.usual_seconds
 
 
-def patience(breaker: Breaker, *, reasoning: bool, seconds_left: float | None) -> Timeouts:
+def patience(breaker: Breaker, *, reasoning: bool, seconds_left: float | None, has_other: bool = False) -> Timeouts:
     """How long to wait for a call of this deployment.
 
     Args:
         breaker: What is known of the deployment; while that is too little, the longest time is waited.
         reasoning: Whether the model thinks before it answers.
         seconds_left: Until the step's deadline, more than 0; None if it has none. No phase may last longer.
+        has_other: Whether another model could still be asked; it is left its share of the time, but for what this
+            one is known to need.
 
     Raises:
         ConfigError: Nothing is left, or it is no time: then no call is to be made.
@@ -89,9 +102,13 @@ def patience(breaker: Breaker, *, reasoning: bool, seconds_left: float | None) -
     late = late_seconds(breaker)
     first_token = most if late is None else min(most, max(LEAST_FIRST_TOKEN_SECONDS, PATIENCE_FACTOR * late))
     left = math.inf if seconds_left is None else seconds_left
+    share = max(SHARE_OF_DEADLINE * left, late or 0.0) if has_other else left
+    is_telling = late is not None and share >= SURELY_LATE * late
+    is_cut = share < min(first_token, left) and not is_telling
     return Timeouts(
-        connect=min(CONNECT_SECONDS, left),
-        first_token=min(first_token, left),
+        connect=min(CONNECT_SECONDS, left, share),
+        first_token=min(first_token, left, share),
         idle=min(REASONING_IDLE_SECONDS if reasoning else IDLE_SECONDS, left),
         total=None if left == math.inf else left,
+        is_cut=is_cut,
     )

@@ -102,7 +102,8 @@ class Progress:
         )
 
     def after_calls(self, *attempts: Attempt, is_retry: bool = False, unused: tuple[str, ...] = ()) -> Progress:
-        """The progress after calls; that which decides how to go on comes last."""
+        """The progress after calls; that which decides how to go on is put last, the answer of a race in particular."""
+        attempts = tuple(sorted(attempts, key=weight))
         ended = max((a.began_seconds + a.seconds for a in attempts), default=0.0)
         return replace(
             self,
@@ -116,3 +117,10 @@ class Progress:
         """The progress after a model could not be asked."""
         one = Passed(model=model, refused=refused, at_seconds=self.elapsed_seconds)
         return replace(self, events=(*self.events, one))
+
+
+def weight(attempt: Attempt) -> int:
+    """How much an attempt of several at once says about how to go on; who lost a race was never heard out."""
+    if attempt.lost_race:
+        return 0
+    return 2 if attempt.answer is not None or attempt.shown else 1

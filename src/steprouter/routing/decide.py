@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ from ..memory.recall import Recalled
 from ..models.card import ModelCard, Tier
 from ..models.cost import Usage, cost_usd
 from ..step.step import Step, StepKind
-from .availability import Availability, availability
+from .availability import ALL_WELL, Availability, availability
 from .decision import Candidate, Decision
 from .filters import lacks
 from .policy import OUTPUT_TOKENS, RECOVER_PATIENCE, Policy
@@ -49,7 +49,8 @@ def decide(
     rule = next((rule for rule in policy.rules if rule.matches(step)), None)
     conditions = conditions_of(recalled)
     now = availability(cards, conditions, step.started_at)
-    refused = {card.name: why for card in cards if (why := refusal(card, step, rule, {**barred, **now.out}))}
+    stopped = {**barred, **now.out}
+    refused = {card.name: why for card in cards if (why := refusal(card, step, rule, stopped))}
     able = [card for card in cards if card.name not in refused]
     if not able:
         listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
@@ -57,24 +58,25 @@ def decide(
     floor = tier_floor(step, policy)
     examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
     costs = {card.name: expected_usd(card, step, examples.get(card.name)) for card in cards}
-    reference = reference_card(cards, able, policy)
-    if conditions.near:
-        refused |= too_dear(able, costs, reference, conditions.near[0])
-        able = [card for card in able if card.name not in refused]
-    # A model whose circuit is open is left out while another is not; if all are, the one due soonest comes first.
-    open_now = [card for card in able if card.name not in now.shut]
-    if open_now:
-        refused |= {card.name: now.why_shut[card.name] for card in able if card.name in now.shut}
-        able = open_now
-    ordered = sorted(able, key=lambda card: order_key(card, floor, costs[card.name], now))
+    reference = reference_card(able, policy)
+    spare: dict[str, str] = {}
+    if now.shut:
+        # A model whose circuit is open is left out while another is not; if all are, the one due soonest comes first.
+        spare |= shut_of(able, now)
+    if conditions.near and policy.mode == "route":
+        spare |= too_dear([c for c in able if c.name not in spare], costs, reference, conditions.near[0])
+    ordered = [card for card in able if card.name not in spare]
+    ordered.sort(key=lambda card: order_key(card, floor, costs[card.name], now))
     ordered = balanced(ordered, costs, conditions, now, step)
-    kept = [
-        candidate(c, costs[c.name], standing(c, step, floor, ordered[0], costs, now), example=examples.get(c.name))
-        for c in ordered
-    ]
+    first = Standing(step=step, floor=floor, first=ordered[0], costs=costs, now=now, able=able)
+    kept = [candidate(c, costs[c.name], standing(c, first), example=examples.get(c.name)) for c in ordered]
     if policy.mode == "observe":
-        kept = reference_first(kept, reference.name)
-    lost = [candidate(c, costs[c.name], refused[c.name], kept=False) for c in cards if c.name in refused]
+        kept = reference_first(kept, reference.name, spare)
+    lost = [
+        candidate(c, costs[c.name], refused.get(c.name) or spare[c.name], kept=False, is_spare=c.name in spare)
+        for c in cards
+        if c.name in refused or c.name in spare
+    ]
     return Decision(
         candidates=(*kept, *lost),
         reason=because(kept, rule),
@@ -92,10 +94,16 @@ def conditions_of(recalled: Recalled) -> Conditions:
 NOTHING_KNOWN = Conditions()
 
 
+def shut_of(able: Sequence[ModelCard], now: Availability) -> dict[str, str]:
+    """What is left out because its circuit is open: nothing, if that is so of all."""
+    shut = {card.name: now.why_shut[card.name] for card in able if card.name in now.shut}
+    return shut if len(shut) < len(able) else {}
+
+
 def too_dear(
     able: Sequence[ModelCard], costs: Mapping[str, float | None], reference: ModelCard, budget: str
 ) -> dict[str, str]:
-    """What is refused past a budget's threshold: all that is not cheaper than the reference, if anything is."""
+    """What is left out past a budget's threshold: all that is not cheaper than the reference, if anything is."""
     most = costs[reference.name]
     cheaper = [c for c in able if (usd := costs[c.name]) is not None and (most is None or usd < most)]
     if not cheaper:
@@ -112,6 +120,8 @@ def balanced(
     step: Step,
 ) -> list[ModelCard]:
     """The order with deployments of one model sorted among themselves by their load."""
+    if not any(card.deployment_of for card in ordered):
+        return list(ordered)
     done: list[ModelCard] = []
     for _, run in groupby(ordered, lambda card: (card.deployment_of or card.name, costs[card.name])):
         peers = {card.name: card for card in run}
@@ -129,9 +139,12 @@ def load(card: ModelCard, conditions: Conditions, now: Availability) -> float:
     return score(health.latency_seconds, in_flight=health.in_flight, weight=card.weight, penalty=slower)
 
 
-def reference_first(kept: Sequence[Candidate], reference: str) -> list[Candidate]:
-    """The candidates as `observe` tries them; the reference's reason says what `route` would have done."""
-    answering = next(c for c in kept if c.model == reference)
+def reference_first(kept: Sequence[Candidate], reference: str, spare: Mapping[str, str]) -> list[Candidate]:
+    """The candidates as `observe` tries them; the reason of the first says what `route` would have done."""
+    answering = next((c for c in kept if c.model == reference), None)
+    if answering is None:
+        why = f"observe mode, but the reference {reference} cannot be asked: {spare[reference]}; {kept[0].reason}"
+        return [replace(kept[0], reason=why), *kept[1:]]
     why = f"observe mode: the reference answers; routed would be {kept[0].model}: {kept[0].reason}"
     return [replace(answering, reason=why), *(c for c in kept if c is not answering)]
 
@@ -167,7 +180,9 @@ def order_key(card: ModelCard, floor: Tier, usd: float | None, now: Availability
     short = rank < floor.rank
     # An unknown price sorts as the dearest: it must never win by being unknown.
     price = float("inf") if usd is None else usd * now.penalties.get(card.name, 1.0)
-    return (due, short, is_late, -rank, price) if short else (due, short, is_late, price, rank)
+    # Of those that cost nothing, and of those whose price nobody knows, the healthier comes first.
+    slower = now.penalties.get(card.name, 1.0)
+    return (due, short, is_late, -rank, price, slower) if short else (due, short, is_late, price, slower, rank)
 
 
 def examples_for(step: Step, able: Sequence[ModelCard], rule: Rule | None, recalled: Recalled) -> Mapping[str, Example]:
@@ -193,50 +208,88 @@ def expected_usd(card: ModelCard, step: Step, example: Example | None = None) ->
     return cost_usd(Usage(input_tokens=prompt, output_tokens=output, estimated=True), card.price)
 
 
-def reference_card(cards: Sequence[ModelCard], able: Sequence[ModelCard], policy: Policy) -> ModelCard:
+def reference_card(able: Sequence[ModelCard], policy: Policy) -> ModelCard:
     """The model savings are counted against: the stated one if it is able, else the strongest able one."""
     stated = next((card for card in able if card.name == policy.reference), None)
     return stated or max(able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else 0.0))
 
 
 def candidate(
-    card: ModelCard, usd: float | None, reason: str, *, kept: bool = True, example: Example | None = None
+    card: ModelCard,
+    usd: float | None,
+    reason: str,
+    *,
+    kept: bool = True,
+    is_spare: bool = False,
+    example: Example | None = None,
 ) -> Candidate:
     """What the decision says of `card`."""
     if example is not None and example.shown:
         reason = f"{reason}; shown a solved example (~{example.lesson.tokens} tokens)"
-    return Candidate(model=card.name, tier=tier_of(card), kept=kept, reason=reason, expected_usd=usd, example=example)
+    return Candidate(
+        model=card.name,
+        tier=tier_of(card),
+        kept=kept,
+        reason=reason,
+        is_spare=is_spare,
+        expected_usd=usd,
+        example=example,
+    )
 
 
-def standing(
-    card: ModelCard,
-    step: Step,
-    floor: Tier,
-    first: ModelCard,
-    costs: Mapping[str, float | None],
-    now: Availability,
-) -> str:
-    """Why an able model stands where it stands, its health included; `costs` by model name."""
-    why = price_standing(card, step, floor, first, costs)
-    if card.name in now.shut:
-        return f"every circuit is open, and none is due sooner: {now.why_shut[card.name]}" if card is first else why
-    notes = [now.late[card.name]] if card.name in now.late else []
-    if card.name in now.penalties:
-        notes.append(f"counted as {now.penalties[card.name]:.1f}× dearer, because it slows down or stalls")
-    return "; ".join([why, *notes])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the reasons of a decision are told from.
+
+    Attributes:
+        step: The step.
+        floor: The weakest tier taken to be sufficient for it.
+        first: The model that comes first.
+        costs: What each model is expected to cost, by name.
+        now: What stands in the way of models.
+        able: The models that are able and allowed.
+    """
+
+    step: Step
+    floor: Tier
+    first: ModelCard
+    costs: Mapping[str, float | None]
+    now: Availability
+    able: Sequence[ModelCard]
 
 
-def price_standing(
-    card: ModelCard, step: Step, floor: Tier, first: ModelCard, costs: Mapping[str, float | None]
-) -> str:
+def standing(card: ModelCard, told: Standing) -> str:
+    """Why an able model stands where it stands, its health included."""
+    why, now = price_standing(card, told), told.now
+    if now.is_clear:
+        return why
+    if card is told.first:
+        return "; ".join([why, *before_first(told)])
+    return f"{why}; {trouble}" if (trouble := now.trouble(card.name)) else why
+
+
+def before_first(told: Standing) -> list[str]:
+    """What is wrong with the first, and with those that would come before it if all were well."""
+    now, first = told.now, told.first
+    own = order_key(first, told.floor, told.costs[first.name], ALL_WELL)
+    better = [c for c in told.able if order_key(c, told.floor, told.costs[c.name], ALL_WELL) < own]
+    troubles = [(c.name, trouble) for c in better if c is not first and (trouble := now.trouble(c.name))]
+    notes = [f"{name} would come first, but: {trouble}" for name, trouble in troubles]
+    if first.name in now.shut:
+        return [f"no circuit is due sooner: {now.why_shut[first.name]}", *notes]
+    return [*notes, *filter(None, [now.trouble(first.name)])]
+
+
+def price_standing(card: ModelCard, told: Standing) -> str:
     """Why an able model stands where it stands by tier and price."""
-    tier = tier_of(card)
+    tier, first, floor, kind = tier_of(card), told.first, told.floor, told.step.kind
     if tier.rank < floor.rank:
-        return f"last resort: tier {tier} is below {floor} for {step.kind}"
-    usd, best = costs[card.name], costs[first.name]
+        return f"last resort: tier {tier} is below {floor} for {kind}"
+    usd, best = told.costs[card.name], told.costs[first.name]
     if card is first:
         known = "price unknown" if usd is None else f"~${usd:.6f}"
-        return f"cheapest of tier {floor} or above, which {step.kind} needs ({known})"
+        cheapest = f"cheapest of tier {floor} or above"
+        return f"{cheapest}{'' if told.now.is_clear else ' that is at hand'}, which {kind} needs ({known})"
     if usd is None:
         return "price unknown, so never first"
     if usd == best:

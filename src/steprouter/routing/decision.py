@@ -18,6 +18,8 @@ class Candidate:
         tier: Its strength.
         kept: Whether it may be tried.
         reason: Why it stands where it stands, or why it was refused.
+        is_spare: Whether it is able and allowed though it is not to be tried: too dear near the end of a budget, or its
+            circuit is open. The fallback of a budget may be it.
         expected_usd: Expected cost of the step on this model, a shown example included; None where its price is
             unknown.
         example: A lesson that was at hand for this model, shown or withheld; None if there was none.
@@ -27,6 +29,7 @@ class Candidate:
     tier: Tier
     kept: bool
     reason: str
+    is_spare: bool = False
     expected_usd: float | None = None
     example: Example | None = field(default=None, repr=False)
 
@@ -58,11 +61,6 @@ class Decision:
     def kept(self) -> tuple[Candidate, ...]:
         """The candidates to try, in order; never empty."""
         return tuple(c for c in self.candidates if c.kept)
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Names of all models, refused ones too."""
-        return frozenset(c.model for c in self.candidates)
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -15,6 +15,9 @@ from typing import Any, Protocol
 NAMED = "steprouter_deadline_seconds"
 """How a run names its own limit for each step, in `configurable` or metadata."""
 
+LONGEST_SECONDS = 366 * 86_400.0
+"""A longer limit, infinity included, is none."""
+
 DEEPEST = 16
 """Graphs in graphs that are looked through."""
 
@@ -56,7 +59,9 @@ def deadline_seconds(
 
 def named(given: object) -> float | None:
     """The limit that a run names; what is no time is none."""
-    return float(given) if isinstance(given, int | float) and not isinstance(given, bool) and given > 0 else None
+    if not isinstance(given, int | float) or isinstance(given, bool):
+        return None
+    return float(given) if 0 < given <= LONGEST_SECONDS else None
 
 
 def node_limits(configurable: Mapping[str, Any]) -> Iterator[float]:

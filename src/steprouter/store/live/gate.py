@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from steprouter.answering.breaker import State
 from steprouter.answering.claims import Claim, Grant, Granted, Refused
 from steprouter.answering.health import WELL, Conditions
 from steprouter.answering.hedge import HedgeBudget
-from steprouter.answering.pacing import RetryBudget
+from steprouter.answering.pacing import MOST_RETRIES, RetryBudget
 from steprouter.memory.recall import Missing, Recalled
 from steprouter.models.card import Price
 from steprouter.models.cost import cost_usd
@@ -63,30 +64,50 @@ class Gate:
         refused = self.refusal(claim, now)
         if refused is not None:
             return refused
-        admitted = self.health.admit(claim.model, claim.reservation, now)
-        if isinstance(admitted, Refused) or self.ledger is None:
-            return admitted
-        granted = self.ledger.reserve(step, claim, now)
-        return self.both(claim, admitted, granted, now)
+        found: Grant | None = None
+        is_probe = False
+        try:
+            found = self.health.admit(claim.model, claim.reservation, now)
+            if isinstance(found, Granted) and self.ledger is not None:
+                is_probe, found = found.is_probe, None
+                found = with_probe(self.ledger.reserve(step, claim, now), is_probe=is_probe)
+            return found
+        finally:
+            self.conclude(claim, found, now, is_probe=is_probe)
 
     async def areserve(self, step: Step, claim: Claim, now: float) -> Grant:
         """As `reserve`, without blocking the event loop."""
         refused = self.refusal(claim, now)
         if refused is not None:
             return refused
-        admitted = await self.health.aadmit(claim.model, claim.reservation, now)
-        if isinstance(admitted, Refused) or self.ledger is None:
-            return admitted
-        granted = await self.ledger.areserve(step, claim, now)
-        return self.both(claim, admitted, granted, now)
+        found: Grant | None = None
+        is_probe = False
+        try:
+            found = await self.health.aadmit(claim.model, claim.reservation, now)
+            if isinstance(found, Granted) and self.ledger is not None:
+                is_probe, found = found.is_probe, None
+                found = with_probe(await self.ledger.areserve(step, claim, now), is_probe=is_probe)
+            return found
+        finally:
+            self.conclude(claim, found, now, is_probe=is_probe)
 
-    def both(self, claim: Claim, admitted: Granted, granted: Grant, now: float) -> Grant:
-        """What circuit and ledger say together; the lease of a probe that cannot be paid for is given back."""
-        if isinstance(granted, Refused):
-            if admitted.is_probe:
-                self.health.ended(claim.reservation, Attempt(model=claim.model), now)
-            return granted
-        return Granted(is_probe=admitted.is_probe, near=granted.near)
+    def conclude(self, claim: Claim, found: Grant | None, now: float, *, is_probe: bool) -> None:
+        """Put right what was spent on a call that may not be made, or whose caller went away meanwhile.
+
+        Args:
+            claim: The call.
+            found: What was said about it; None if the caller did not wait for that.
+            now: Unix time in seconds.
+            is_probe: Whether it was given the lease of a probe before the ledger was asked.
+        """
+        if isinstance(found, Granted):
+            if not claim.is_retry and not claim.is_hedge:
+                with self.lock:
+                    self.retries, self.hedges = self.retries.earned(now), self.hedges.earned()
+            return
+        self.unspend(claim)
+        if is_probe:
+            self.health.ended(claim.reservation, Attempt(model=claim.model), now)
 
     def refusal(self, claim: Claim, now: float) -> Refused | None:
         """What this process itself has against a call."""
@@ -102,7 +123,7 @@ class Gate:
         return self.spend(claim, now)
 
     def spend(self, claim: Claim, now: float) -> Refused | None:
-        """Count a call, and refuse what would be one retry or second call too many."""
+        """Count a retry or a second call, and refuse one too many; before anybody else is asked, so that none race."""
         with self.lock:
             if claim.is_retry:
                 left = self.retries.spent(now)
@@ -114,9 +135,15 @@ class Gate:
                 if kept is None:
                     return Refused(by="limit", name=claim.model, why="this process makes too many second calls already")
                 self.hedges = kept
-            else:
-                self.retries, self.hedges = self.retries.earned(now), self.hedges.earned()
         return None
+
+    def unspend(self, claim: Claim) -> None:
+        """Give back what `spend` counted for a call that was not made."""
+        with self.lock:
+            if claim.is_retry:
+                self.retries = replace(self.retries, tokens=min(MOST_RETRIES, self.retries.tokens + 1))
+            elif claim.is_hedge:
+                self.hedges = self.hedges.returned()
 
     def began(self, model: str, attempt: str, now: float) -> None:
         """A call is under way."""
@@ -130,16 +157,29 @@ class Gate:
         return after.why if after.state is State.OPEN and before is not State.OPEN else None
 
     def settle(self, attempts: tuple[Attempt, ...], unused: tuple[str, ...], now: float) -> None:
-        """Note what the calls of a step really used; never lost, and written by `write`."""
+        """Note what the calls of a step really used; never lost, and written by `write`.
+
+        Args:
+            attempts: The calls.
+            unused: Reservations of second calls that were not made.
+            now: Unix time in seconds.
+        """
         for attempt in attempts:
             self.ended(attempt, now)
             if self.ledger is not None:
                 usage = attempt.usage
                 usd = cost_usd(usage, self.prices.get(attempt.model))
                 self.ledger.settle(attempt.id, tokens=usage.input_tokens + usage.output_tokens, usd=usd, now=now)
+        for reservation in unused:
+            self.release(reservation, now)
+
+    def release(self, reservation: str, now: float) -> None:
+        """Give back all that a second call holds which was planned and not needed."""
+        self.health.ended(reservation, Attempt(model=""), now)
+        with self.lock:
+            self.hedges = self.hedges.returned()
         if self.ledger is not None:
-            for reservation in unused:
-                self.ledger.release(reservation, now)
+            self.ledger.release(reservation, now)
 
     def close(self, now: float) -> None:
         """Write what waits, and give back what this process holds."""
@@ -150,3 +190,8 @@ class Gate:
         """Share what this process has seen and spent; off the path. Why some of it waits, or None."""
         waits = self.health.write(now)
         return (self.ledger.write(now) if self.ledger is not None else None) or waits
+
+
+def with_probe(granted: Grant, *, is_probe: bool) -> Grant:
+    """What circuit and ledger say together."""
+    return replace(granted, is_probe=is_probe) if isinstance(granted, Granted) else granted

@@ -325,8 +325,10 @@ class Ledger:
     def close(self, now: float) -> None:
         """Write what waits and give this worker's shares back."""
         self.write(now)
+        if self.is_local:
+            return  # what is spent is known here only, and a router that was closed may be used again
         desk = self.desks.pop(os.getpid(), None)
-        if desk is None or self.is_local:
+        if desk is None:
             return
         if desk.waiting:
             log.warning("%d calls could not be settled and stay charged as claimed", len(desk.waiting))
