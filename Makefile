@@ -33,6 +33,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/outage.py
+	$(BIN)/python benchmarks/failures.py
 
 test-local-models: .venv/ready-local
 	$(BIN)/python scripts/local_models get small large
