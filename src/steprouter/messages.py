@@ -246,7 +246,8 @@ def error_of(outcome: Outcome, trace: Trace) -> Exception:
     if why == "bad_request":
         # The caller's mistake keeps its own class: code written for the plain model goes on working.
         error = own_error(failed[-1])
-        error.add_note(f"step {trace.step_id}: no other model was tried, the request itself was refused")
+        others = "no other model was tried, " if len(failed) == 1 else ""
+        error.add_note(f"step {trace.step_id}: {others}the request itself was refused")
         return error
     if why == "broken":
         last = failed[-1]

@@ -259,6 +259,20 @@ def test_the_fallback_of_a_used_up_budget_answers_whatever_it_costs(pair: Simula
     assert trace.attempts[0].why.endswith("the fallback answers")
 
 
+@pytest.mark.parametrize("store", ["memory", "shared"])
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_what_a_failed_call_did_not_use_is_there_for_the_next_model(
+    colour: Colour, store: str, pair: SimulatedProvider, server: EmbeddedServer
+) -> None:
+    """The budget has room for one call at a time, and the first model refuses each."""
+    cards = [card("down", f"{pair.url}/nothing"), card("weak", pair.url, usd=1.01)]
+    url = "memory" if store == "memory" else server.url
+    budget = Budget(tokens=160, per="thread", cheaper_at=1.0)
+    with routed(*cards, store=url, budget=budget, policy=Policy(patience_seconds=0)) as router:
+        config = {"configurable": {"thread_id": f"t-{colour}-{secrets.token_hex(4)}"}}
+        assert answers(router, 1, colour, max_tokens=95, config=config) == ["Hm."]
+
+
 # Limits of a deployment
 
 

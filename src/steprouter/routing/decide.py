@@ -54,7 +54,8 @@ def decide(
     able = [card for card in cards if card.name not in refused]
     if not able:
         listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
-        raise NoAbleModel(f"no model can take this {step.kind} step ({listed}); add a model, or widen the rule")
+        advice = "mend what is out" if refused.keys() == now.out.keys() else "add a model, or widen the rule"
+        raise NoAbleModel(f"no model can take this {step.kind} step ({listed}); {advice}")
     floor = tier_floor(step, policy)
     examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
     costs = {card.name: expected_usd(card, step, examples.get(card.name)) for card in cards}

@@ -98,6 +98,10 @@ class Policy:
         object.__setattr__(self, "kinds", {read(StepKind, k): read(Tier, t) for k, t in self.kinds.items()})
         nodes = {node: None if k is None else read(StepKind, k) for node, k in self.nodes.items()}
         object.__setattr__(self, "nodes", nodes)
+        if not isinstance(self.content_filter, ContentFilter):
+            raise ConfigError(
+                f"content_filter must be a ContentFilter, got {self.content_filter!r}; write ContentFilter(reaction=…)"
+            )
         if self.mode not in ("route", "observe"):
             raise ConfigError(f"mode must be 'route' or 'observe', got {self.mode!r}")
         if self.max_attempts < 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import zlib
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from threading import Lock
 from types import MappingProxyType
 
 from steprouter.answering.attempt import Attempt
+from steprouter.answering.balance import Latency, latency_after
 from steprouter.answering.breaker import Breaker, Observation, Sign, State, admitted, due_at, sign_of
 from steprouter.answering.claims import Granted, Refused
 from steprouter.answering.failures import Failure, FailureKind
@@ -21,9 +21,6 @@ from .health_standing import MOST_LIMITED_SECONDS, Change, Proposal, Standing
 
 UNSAID_LIMIT_SECONDS = 1.0
 """How long a deployment is left alone that refused for too many requests and did not say how long (ours)."""
-
-LATENCY_SECONDS = 60.0
-"""Over which a peak is forgotten (ours): Finagle's peak EWMA takes 10 s, made for thousands of calls a second."""
 
 LONGEST_CALL_SECONDS = 3600.0
 """A call begun before that is taken to have been given up by a caller that never said so."""
@@ -56,21 +53,20 @@ class Deployment:
     standing: Standing
     pace: Pace = field(default_factory=Pace)
     in_flight: int = 0
-    latency_seconds: float | None = None
-    latency_at: float = 0.0
+    latency: Latency | None = None
     health: Health | None = None
 
     def seen(self, now: float) -> Health:
         """The deployment as a step sees it."""
         marks = self.standing.marks
-        is_limited = marks.limited_until <= now + MOST_LIMITED_SECONDS
+        is_believed = marks.alone_until <= now + MOST_LIMITED_SECONDS
         return Health(
             breaker=self.standing.breaker,
             out=marks.out or None,
-            limited_until=marks.limited_until if is_limited else 0.0,
+            limited_until=marks.alone_until if is_believed else 0.0,
             pace=self.pace,
             in_flight=self.in_flight,
-            latency_seconds=self.latency_seconds,
+            latency_seconds=None if self.latency is None else self.latency.seconds_at(now),
         )
 
     def learn(self, attempt: Attempt, now: float) -> None:
@@ -81,16 +77,15 @@ class Deployment:
         waited = attempt.first_token_seconds
         if failure is not None and failure.kind is FailureKind.TIMEOUT_FIRST_TOKEN:
             waited = attempt.seconds  # at least
-        if waited is not None and 0 < waited < math.inf:
-            self.latency_seconds = peak(self.latency_seconds, waited, now - self.latency_at)
-            self.latency_at = now
+        if waited is not None and not attempt.cut_short:
+            self.latency = latency_after(self.latency, waited, now)
         if failure is None:
             return
         if failure.kind is FailureKind.RATE_LIMITED:
             self.pace = self.pace.slowed(self.in_flight, now)
-            self.standing.limit(now + limit_seconds(failure.retry_after_seconds))
+            self.standing.limit(now + limit_seconds(failure.retry_after_seconds), now)
         elif failure.is_unpaid:
-            self.standing.limit(now + UNPAID_SECONDS)
+            self.standing.limit(now + UNPAID_SECONDS, now)
         elif failure.is_lasting_for_deployment:
             self.standing.say(reason(failure), now)
 
@@ -269,7 +264,7 @@ class Board:
                 one.standing.keep_all()
 
     def readmit(self, model: str, now: float) -> None:
-        """Let a deployment in again that was out."""
+        """Let a deployment in again that was out, or is to be left alone."""
         with self.lock:
             one = self.deployments[model]
             one.standing.say("", now)
@@ -279,13 +274,6 @@ class Board:
         """How many deployments are known better here than in the store."""
         with self.lock:
             return sum(one.standing.is_unshared() for one in self.deployments.values())
-
-
-def peak(known: float | None, seconds: float, elapsed_seconds: float) -> float:
-    """The latency after one more: a peak at once, what is quicker little by little (Finagle's peak EWMA)."""
-    if known is None or seconds >= known:
-        return seconds
-    return seconds + (known - seconds) * math.exp(-max(0.0, elapsed_seconds) / LATENCY_SECONDS)
 
 
 def limit_seconds(retry_after_seconds: float | None) -> float:

@@ -151,10 +151,19 @@ class Gate:
 
     def ended(self, attempt: Attempt, now: float) -> str | None:
         """A call has ended; why its circuit opened with that, if it did. Told twice it counts once."""
+        if attempt.failure is not None:
+            self.pay(attempt, now)  # what it did not use may be what the next call needs
         before = self.health.health(now).get(attempt.model, WELL).breaker.state
         self.health.ended(attempt.id, attempt, now)
         after = self.health.health(now).get(attempt.model, WELL).breaker
         return after.why if after.state is State.OPEN and before is not State.OPEN else None
+
+    def pay(self, attempt: Attempt, now: float) -> None:
+        """Note what a call really used; said twice, it counts once."""
+        if self.ledger is not None:
+            usage = attempt.usage
+            usd = cost_usd(usage, self.prices.get(attempt.model))
+            self.ledger.settle(attempt.id, tokens=usage.input_tokens + usage.output_tokens, usd=usd, now=now)
 
     def settle(self, attempts: tuple[Attempt, ...], unused: tuple[str, ...], now: float) -> None:
         """Note what the calls of a step really used; never lost, and written by `write`.
@@ -166,10 +175,7 @@ class Gate:
         """
         for attempt in attempts:
             self.ended(attempt, now)
-            if self.ledger is not None:
-                usage = attempt.usage
-                usd = cost_usd(usage, self.prices.get(attempt.model))
-                self.ledger.settle(attempt.id, tokens=usage.input_tokens + usage.output_tokens, usd=usd, now=now)
+            self.pay(attempt, now)
         for reservation in unused:
             self.release(reservation, now)
 

@@ -43,19 +43,27 @@ class Marks:
     """What stands in the way of a deployment beside its breaker. Times are Unix times in seconds, 0 is never.
 
     Attributes:
-        limited_until: Not to be asked before: it refused for too many requests.
+        limited_until: Not to be asked before: it refused for too many requests, or for want of money.
+        limited_at: When that was said; it counts no more once somebody has let the deployment in again since.
         out: Why it is out until its configuration changes; empty if it is not.
         out_at: When that was said last, or taken back.
     """
 
     limited_until: float = 0.0
+    limited_at: float = 0.0
     out: str = ""
     out_at: float = 0.0
 
+    @property
+    def alone_until(self) -> float:
+        """Not to be asked before; 0 if it may be asked now."""
+        return 0.0 if not self.out and self.limited_at <= self.out_at else self.limited_until
+
     def merged(self, other: Marks) -> Marks:
-        """Both together, in either order the same: the later end, and what was said last."""
-        said, until = max((self.out_at, self.out), (other.out_at, other.out)), self.limited_until
-        merged = Marks(limited_until=max(until, other.limited_until), out=said[1], out_at=said[0])
+        """Both together, in either order the same: what was said last."""
+        said = max((self.out_at, self.out), (other.out_at, other.out))
+        at, until = max((self.limited_at, self.limited_until), (other.limited_at, other.limited_until))
+        merged = Marks(limited_until=until, limited_at=at, out=said[1], out_at=said[0])
         return self if merged == self else merged
 
 
@@ -85,7 +93,14 @@ def text_of(record: Record) -> bytes:
     """The record as words that spaces separate: version, revision, writes, marks, and the breaker's own text."""
     marks = record.marks
     out = f"={quote(marks.out, safe='', errors='surrogatepass')}"
-    words = [str(VERSION), str(record.revision), "." + ".".join(record.writes), repr(marks.limited_until), out]
+    words = [
+        str(VERSION),
+        str(record.revision),
+        "." + ".".join(record.writes),
+        repr(marks.limited_until),
+        repr(marks.limited_at),
+        out,
+    ]
     return " ".join([*words, repr(marks.out_at), encoded(record.breaker)]).encode()
 
 
@@ -97,8 +112,8 @@ def read_record(text: bytes) -> Record | Unread:
         version, _, rest = text.decode().partition(" ")
         if int(version) != VERSION:
             return Unread.NEWER if int(version) > VERSION else Unread.BROKEN
-        revision, writes, limited_until, out, out_at, breaker = rest.split(" ", 5)
-        marks = Marks(limited_until=moment(limited_until), out=told(out), out_at=moment(out_at))
+        revision, writes, until, at, out, out_at, breaker = rest.split(" ", 6)
+        marks = Marks(limited_until=moment(until), limited_at=moment(at), out=told(out), out_at=moment(out_at))
         number = int(revision)
         if not 0 < number < MOST_REVISIONS:
             return Unread.BROKEN

@@ -114,13 +114,14 @@ class Standing:
         self.changes.clear()
         self.record = replace(self.record, breaker=self.breaker, marks=self.marks)
 
-    def limit(self, until: float) -> None:
-        """Leave the deployment alone until then, Unix time in seconds."""
-        self.mark(replace(self.own, limited_until=max(until, self.own.limited_until)))
+    def limit(self, until: float, now: float) -> None:
+        """Leave the deployment alone until then, Unix time in seconds; no shorter than was known."""
+        at = max(now, math.nextafter(max(self.marks.limited_at, self.marks.out_at), math.inf))
+        self.mark(replace(self.own, limited_until=max(until, self.marks.alone_until), limited_at=at))
 
     def say(self, out: str, now: float) -> None:
         """Take the deployment out, for this reason, or in again; it outdoes whatever was said before."""
-        at = max(now, math.nextafter(self.marks.out_at, math.inf))
+        at = max(now, math.nextafter(max(self.marks.limited_at, self.marks.out_at), math.inf))
         self.mark(replace(self.own, out=out, out_at=at))
 
     def mark(self, own: Marks) -> None:
@@ -229,7 +230,10 @@ class Standing:
 def believable(record: Record, now: float) -> Record:
     """The record without moments that lie too far ahead to be honest: nothing could outdo them."""
     marks, latest = record.marks, now + MOST_LIMITED_SECONDS
-    if marks.limited_until <= latest and marks.out_at <= latest:
+    if max(marks.limited_until, marks.limited_at, marks.out_at) <= latest:
         return record
-    limited_until = marks.limited_until if marks.limited_until <= latest else 0.0
-    return replace(record, marks=Marks(limited_until=limited_until, out=marks.out, out_at=min(marks.out_at, now)))
+    until, at = marks.limited_until, marks.limited_at
+    if max(until, at) > latest:
+        until, at = 0.0, min(at, now)
+    kept = Marks(limited_until=until, limited_at=at, out=marks.out, out_at=min(marks.out_at, now))
+    return replace(record, marks=kept)
