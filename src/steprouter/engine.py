@@ -349,7 +349,7 @@ def settings_digest(card: ModelCard) -> str:
     """A short text that is the same for the same settings."""
     own = card.model if isinstance(card.model, BaseChatModel) else None
     settings = own._get_llm_string() if own is not None else repr(sorted(card.settings.items(), key=str))
-    return sha256(f"{card.base_url} {settings}".encode()).hexdigest()[:16]
+    return sha256(f"{card.base_url} {card.api} {settings}".encode()).hexdigest()[:16]
 
 
 def deployment_digest(card: ModelCard, environ: Mapping[str, str]) -> str:

@@ -105,3 +105,16 @@ def test_a_providers_own_tool_is_asked_of_that_provider_only(tool, model, able):
     """A tool or provider that is not known is left to the provider to refuse."""
     problem = lacks(ModelCard(name="m", model=model), Needs(tools=True, builtin_tools=(tool,)))
     assert (problem is None) == able
+
+
+@pytest.mark.parametrize(
+    ("api", "tool", "may"),
+    [
+        ("responses", "web_search", True),
+        ("responses", "web_search_20250305", False),
+        ("chat_completions", "web_search", False),
+    ],
+)
+def test_a_server_with_the_responses_api_runs_openais_own_tools(api, tool, may):
+    card = ModelCard(name="m", model="gpt", base_url="https://api.openai.com/v1", api=api)
+    assert (lacks(card, Needs(builtin_tools=(tool,))) is None) == may

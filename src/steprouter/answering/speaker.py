@@ -136,7 +136,7 @@ def speaker_of(card: ModelCard, environ: Mapping[str, str] | None = None) -> Spe
     """
     card, bound = unbound(card)
     provider, name = identity(card)
-    if card.base_url is not None and OPENAI_HOSTS.fullmatch(urlsplit(card.base_url).hostname or ""):
+    if card.base_url is not None and (card.api == "responses" or is_openais(card.base_url)):
         provider = "openai"  # as its own answers say
     profile = getattr(card.model, "profile", None) or {}
     return Speaker(

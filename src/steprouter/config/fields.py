@@ -50,8 +50,8 @@ class AbilityFields(Fields):
 class LimitFields(Fields):
     """`Limits`."""
 
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
     concurrency: int | None = None
 
 
@@ -62,6 +62,7 @@ class ModelFields(Fields):
     model: str
     base_url: str | None = None
     api_key: SecretStr | None = None
+    api: Literal["chat_completions", "responses"] = "chat_completions"
     tier: Tier | None = None
     price: PriceFields | None = None
     window_tokens: int | None = None

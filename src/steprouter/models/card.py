@@ -25,7 +25,10 @@ class Tier(StrEnum):
     @property
     def rank(self) -> int:
         """Position from weakest (0) to strongest (3)."""
-        return list(Tier).index(self)
+        return RANKS[self.value]
+
+
+RANKS = {tier.value: rank for rank, tier in enumerate(Tier)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,8 @@ class ModelCard:
         model: A chat model object, a LangChain model string, or the name a server at `base_url` knows.
         base_url: Root of an OpenAI-compatible API, such as `http://127.0.0.1:8080/v1`.
         api_key: Key for `base_url`, as text or `SecretStr`; None sends none. Never shown.
+        api: What the server at `base_url` is spoken to in: OpenAI's `chat_completions`, which nearly all know, or its
+            `responses`, where its models keep their thoughts between the steps of an agent.
         tier: Strength; None is looked up, and `mid` where the catalogue does not know it.
         price: None is looked up; where the catalogue does not know it either the price stays unknown.
         window_tokens: Tokens that prompt and answer share; None is looked up.
@@ -126,6 +131,7 @@ class ModelCard:
     model: str | BaseChatModel
     base_url: str | None = None
     api_key: SecretStr | None = None
+    api: Literal["chat_completions", "responses"] = "chat_completions"
     tier: Tier | None = None
     price: Price | None = None
     window_tokens: int | None = None
@@ -158,6 +164,11 @@ class ModelCard:
                 raise ConfigError(f"{name} of {self.name!r} must be more than 0, got {tokens!r}")
         if self.tools not in ("native", "json_schema", "prompt"):
             raise ConfigError(f"tools of {self.name!r} must be native, json_schema or prompt, got {self.tools!r}")
+        self.check_api()
+        if self.limits is not None and not isinstance(self.limits, Limits):
+            raise ConfigError(
+                f"limits of {self.name!r} must be a Limits, got {self.limits!r}; write Limits(requests_per_minute=…)"
+            )
         if not 0 < self.weight < float("inf"):
             raise ConfigError(f"weight of {self.name!r} must be more than 0, got {self.weight!r}")
         if self.deployment_of == self.name:
@@ -169,3 +180,22 @@ class ModelCard:
         object.__setattr__(self, "headers", secret)
         if self.tier is not None:
             object.__setattr__(self, "tier", Tier(self.tier))
+
+    def check_api(self) -> None:
+        """Refuse an API that is unknown, or that nothing could be asked in.
+
+        Raises:
+            ConfigError: `api` is no known API, or `responses` without `base_url` or with emulated tools.
+        """
+        if self.api not in ("chat_completions", "responses"):
+            raise ConfigError(f"api of {self.name!r} must be chat_completions or responses, got {self.api!r}")
+        if self.api == "responses" and self.base_url is None:
+            raise ConfigError(
+                f"model {self.name!r} must have base_url for api='responses', got none; give "
+                "base_url='https://api.openai.com/v1', or use_responses_api=True to the chat model itself"
+            )
+        if self.api == "responses" and self.tools != "native":
+            raise ConfigError(
+                f"tools of {self.name!r} must be native with api='responses', got {self.tools!r}; "
+                "leave tools out, or take api='chat_completions'"
+            )

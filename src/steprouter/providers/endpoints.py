@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import httpx
 
 from ..errors import ConfigError
 from ..models.card import ModelCard
 
-CHAT_COMPLETIONS = "/chat/completions"
+PATHS: Mapping[str, str] = {"chat_completions": "/chat/completions", "responses": "/responses"}
+"""Where each API is under a base URL."""
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A token of RFC 9110, 5.6.2."""
@@ -21,7 +23,7 @@ SECRET_HEADER = re.compile(r"(?i)auth|key|token|secret|cookie|password")
 
 
 def endpoint(card: ModelCard) -> httpx.URL:
-    """The address of Chat Completions under `card.base_url`; its query, such as an api-version, is kept.
+    """The address of the card's API under `card.base_url`; its query, such as an api-version, is kept.
 
     Raises:
         ConfigError: It is no address, or it holds a user name or a password.
@@ -36,8 +38,8 @@ def endpoint(card: ModelCard) -> httpx.URL:
         raise ConfigError(f"base_url of {card.name!r} must name a host, as in http://127.0.0.1:8080/v1")
     if url.userinfo:
         raise ConfigError(f"base_url of {card.name!r} must not hold a user name or password; give api_key or headers")
-    path = url.path.rstrip("/").removesuffix(CHAT_COMPLETIONS)
-    return url.copy_with(path=path + CHAT_COMPLETIONS, fragment=None)
+    path = url.path.rstrip("/").removesuffix(PATHS[card.api])
+    return url.copy_with(path=path + PATHS[card.api], fragment=None)
 
 
 def request_headers(card: ModelCard) -> dict[str, str]:

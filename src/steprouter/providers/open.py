@@ -50,6 +50,10 @@ def open_wire(card: ModelCard) -> CheckableWire:
     """
     # Imported here: HTTP and LangChain's integrations take up to a second to load, and not every router
     # needs both.
+    if card.base_url is not None and card.api == "responses":
+        from .responses import ResponsesWire
+
+        return ResponsesWire(card)
     if card.base_url is not None:
         from .chat_completions import ChatCompletionsWire
 

@@ -52,10 +52,15 @@ def lacks(card: ModelCard, needs: Needs) -> str | None:
 
 
 def runs_builtin(card: ModelCard, tool: str) -> bool:
-    """Whether the provider of `card` may run a built-in tool of this type; a server at `base_url` runs none."""
+    """Whether the provider of `card` may run a built-in tool of this type.
+
+    A server at `base_url` runs none, unless it speaks the Responses API, which has OpenAI's.
+    """
     owner = next((owner for owner, pattern in BUILTIN_TOOLS if re.fullmatch(pattern, tool)), None)
     provider = identity(card)[0]
-    return card.base_url is None and (owner is None or provider not in PROVIDERS or provider == owner)
+    if card.base_url is not None:
+        return card.api == "responses" and owner in (None, "openai")
+    return owner is None or provider not in PROVIDERS or provider == owner
 
 
 def lacks_window(card: ModelCard, needs: Needs) -> str | None:

@@ -20,7 +20,8 @@ from .delivery import Delivery, at_once, streamed
 from .faults import HangUp, Raise, Rejection, Stall
 from .messages_wire import MESSAGES
 from .reply import Reply
-from .request import Request
+from .request import Headers, Request
+from .responses_background import PATH as RESPONSE_PATH
 from .responses_wire import RESPONSES
 from .rewriting import afflicted
 from .speech import speak
@@ -65,9 +66,12 @@ class Exchange(BaseHTTPRequestHandler):
             super().finish()
 
     def do_GET(self) -> None:
-        """Answer `/health` and `/v1/models`."""
+        """Answer `/health`, `/v1/models` and responses that were kept."""
         try:
             self.server.stage.check_up()
+            if self.path.startswith(RESPONSE_PATH):
+                self.retrieve()
+                return
         except Rejected as rejected:
             self.reject(CHAT, rejected.rejection)
             return
@@ -82,6 +86,31 @@ class Exchange(BaseHTTPRequestHandler):
         else:
             self.reject(CHAT, Rejection(status=404, code="unknown_url", message=f"Unknown URL: GET {self.path}"))
 
+    def retrieve(self) -> None:
+        """Send a response that was kept, from the event that was asked for.
+
+        Raises:
+            Rejected: It is not kept, or the key is wrong.
+        """
+        stage = self.server.stage
+        stage.check_key(RESPONSES.key(Headers(dict(self.headers.items()))))
+        delivery = stage.kept.delivered(self.path)
+        if delivery.length is None:
+            self.begin(200, "text/event-stream", {"transfer-encoding": "chunked"})
+        else:
+            self.begin(200, "application/json", {"content-length": str(delivery.length)})
+        self.deliver(delivery)
+
+    def cancel(self) -> None:
+        """End a response that was kept."""
+        stage = self.server.stage
+        try:
+            stage.check_up()
+            stage.check_key(RESPONSES.key(Headers(dict(self.headers.items()))))
+            self.send_json(200, stage.kept.cancel(self.path))
+        except Rejected as rejected:
+            self.reject(RESPONSES, rejected.rejection)
+
     def do_POST(self) -> None:
         """Answer in the format whose path was asked."""
         path = self.path.partition("?")[0]
@@ -93,6 +122,9 @@ class Exchange(BaseHTTPRequestHandler):
             self.reject(wire, Rejection(status=411, message="Content-Length is required."))
             return
         body = self.rfile.read(int(length))
+        if path.startswith(RESPONSE_PATH) and path.endswith("/cancel"):
+            self.cancel()
+            return
         if path not in WIRES:
             self.reject(wire, Rejection(status=404, code="unknown_url", message=f"Unknown URL: POST {self.path}"))
             return
@@ -129,6 +161,7 @@ class Exchange(BaseHTTPRequestHandler):
         """Say a reply, streamed or at once."""
         speech = afflicted(speak(reply, request), reply)
         answer = Answer(created=int(time.time()), request=request, speech=speech)
+        self.server.stage.kept.keep(answer, wire)
         if request.stream:
             self.begin(200, "text/event-stream", {**reply.headers, "transfer-encoding": "chunked"})
             self.deliver(streamed(answer, reply, wire))

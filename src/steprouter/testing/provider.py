@@ -13,6 +13,7 @@ from typing import Self
 from .faults import Fault, Rejection
 from .plan import FaultPlan
 from .request import Request
+from .responses_background import Retrieval
 from .script import Script
 from .server import LoopbackServer
 from .stage import Stage
@@ -39,6 +40,9 @@ class SimulatedProvider:
     It offers OpenAI's Chat Completions (`POST /v1/chat/completions`) and Responses (`POST /v1/responses`),
     Anthropic's Messages (`POST /v1/messages`), all streamed or not, and `GET /v1/models` and `GET /health`. It
     refuses what the real APIs refuse. Nothing listens before `start` or `with`.
+
+    A response that was asked for with `background` is kept whole, whatever fault its first stream met: it can be
+    had again by `GET /v1/responses/{id}`, streamed from `starting_after` on, and ended by `POST …/cancel`.
 
         with SimulatedProvider({"small": [fail(503), say("Hello.")], "large": say("Good day.")}) as provider:
             ChatOpenAI(base_url=provider.url, api_key="x", model="small", max_retries=0)
@@ -124,6 +128,20 @@ class SimulatedProvider:
     def faults_met(self) -> tuple[Fault, ...]:
         """The faults that requests met, from script or plan, in the order of the requests."""
         return self._stage.faults_met
+
+    @property
+    def retrievals(self) -> tuple[Retrieval, ...]:
+        """The kept responses that were asked for, in order."""
+        return self._stage.kept.retrievals
+
+    @property
+    def cancelled(self) -> tuple[str, ...]:
+        """Ids of the kept responses that were cancelled, in order."""
+        return self._stage.kept.cancelled
+
+    def expire_responses(self) -> None:
+        """Forget all kept responses: whoever asks for one gets a 404."""
+        self._stage.kept.expire()
 
     @property
     def connections_opened(self) -> int:

@@ -86,6 +86,8 @@ def check_names(body: Mapping[str, Any]) -> None:
             raise reject(f"Unsupported parameter: '{name}'. {moved}", name, "unsupported_parameter")
         if name in UNKNOWN:
             raise reject(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
+    if body.get("background") and body.get("store") is False:
+        raise reject("Background responses must be stored: 'store' cannot be false.", "store", "invalid_value")
     if previous := body.get("previous_response_id"):
         raise reject(
             f"Previous response with id '{previous}' not found.", "previous_response_id", "previous_response_not_found"

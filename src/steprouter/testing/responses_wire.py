@@ -40,6 +40,7 @@ def envelope(answer: Answer, status: str) -> dict[str, Any]:
         "object": "response",
         "created_at": answer.created,
         "status": status,
+        "background": bool(extra.get("background")),
         "error": None,
         "incomplete_details": None,
         "instructions": extra.get("instructions"),

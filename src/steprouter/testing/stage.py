@@ -12,16 +12,22 @@ from .faults import Fault, Rejection
 from .plan import FaultPlan
 from .reply import Reply
 from .request import Headers, Request
+from .responses_background import KeptResponses
 from .rewriting import rewritten
 from .script import Reel, Script, ScriptExhausted
 from .wire import Wire
 
 
 class Stage:
-    """Models with their scripts, and a record of what they were asked. Safe between threads."""
+    """Models with their scripts, and a record of what they were asked. Safe between threads.
+
+    Attributes:
+        kept: Responses that can be asked for again.
+    """
 
     def __init__(self, scripts: Mapping[str, Script], *, api_key: str | None, faults: FaultPlan | None = None) -> None:
         self._reels = {model: Reel(script) for model, script in scripts.items()}
+        self.kept = KeptResponses()
         self._api_key = api_key
         self._plan = faults
         self._down: Rejection | None = None
