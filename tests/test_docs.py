@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from typer.testing import CliRunner
 
-from steprouter import ModelCard, Policy, Rule, StepRouter
+from steprouter import Budget, ContentFilter, Limits, ModelCard, Policy, Rule, StepRouter
 from steprouter.cli import app
-from steprouter.testing import ScriptedChatModel, obliging
+from steprouter.commands import EventName
+from steprouter.config import load
+from steprouter.config.complaints import Fields
+from steprouter.config.fields import (
+    BudgetFields,
+    ContentFilterFields,
+    FileFields,
+    LimitFields,
+    ModelFields,
+    PolicyFields,
+    PriceFields,
+    RuleFields,
+)
+from steprouter.errors import BudgetExceeded
+from steprouter.testing import ScriptedChatModel, SimulatedProvider, Usage, fail, obliging, say
+from steprouter.tracing.record import AttemptRecord, Part, PassedRecord
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+FAILURES = (ROOT / "docs" / "failures.md").read_text()
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -24,6 +45,18 @@ def test_every_link_to_a_file_leads_to_a_file(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
     missing = [link for link in links if not (page.parent / link).exists()]
     assert missing == []
+
+
+def anchor(heading: str) -> str:
+    """What GitHub calls a heading in an address."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_within_a_page_leads_to_a_heading(page: Path) -> None:
+    text = page.read_text()
+    headings = {anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
 def blocks(language: str) -> list[str]:
@@ -66,6 +99,13 @@ def test_the_policy_in_the_readme_is_a_valid_policy() -> None:
     assert (policy.mode, policy.reference) == ("observe", "large")
 
 
+def test_the_budget_in_the_readme_is_a_valid_setting() -> None:
+    local = ModelCard(name="local", model=ScriptedChatModel(obliging))
+    known = {"StepRouter": StepRouter, "Budget": Budget, "Policy": Policy, "ContentFilter": ContentFilter}
+    router = eval(blocks("python")[3], {**known, "models": [local]})
+    assert router.budget[0].fallback == "local"
+
+
 def test_every_command_in_the_readme_exists() -> None:
     told = set(re.findall(r"^steprouter (\w+)", "\n".join(blocks("sh")), re.MULTILINE))
     assert told == {"show", "recommend", "doctor", "memory"}
@@ -77,3 +117,99 @@ def test_every_make_target_in_the_readme_exists() -> None:
     told = set(re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text()))
     made = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert told <= made
+
+
+EXAMPLE = re.compile(r"^## (.+?)$|^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+
+
+def failure_examples() -> Iterator[Any]:
+    """The examples on failures: how they begin, their code and what it prints, named by their heading."""
+    heading, beginning = "", ""
+    for match in EXAMPLE.finditer(FAILURES):
+        if match[1]:
+            heading = match[1]
+        elif not beginning:
+            beginning = match[2]
+        else:
+            yield pytest.param(beginning, match[2], match[3], id=heading)
+
+
+@pytest.mark.parametrize(("beginning", "code", "printed"), list(failure_examples()))
+def test_an_example_of_a_failure_prints_what_stands_below_it(
+    beginning: str, code: str, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(code.splitlines()) <= 20
+    names: dict[str, Any] = {}
+    exec(beginning, names)
+    exec(code, names)
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == printed.splitlines()
+
+
+def test_every_event_that_is_told_stands_in_the_documentation() -> None:
+    told = set(re.findall(r"^\| `(\w+)` \|", FAILURES.partition("## Events in a graph")[2], re.MULTILINE))
+    planned = {"resumed", "cache_hit", "drift"}  # nothing tells them yet
+    assert set(get_args(EventName)) - planned <= told
+
+
+@pytest.mark.parametrize("record", [AttemptRecord, PassedRecord])
+def test_what_a_trace_holds_of_failures_is_documented(record: type[Part]) -> None:
+    page = FAILURES.partition("## What a trace holds")[2]
+    figures = {"model", "why", "began_seconds", "seconds", "first_token_seconds", "finish", "lesson", "estimated"}
+    figures |= {name for name in record.model_fields if name.endswith(("_tokens", "_usd"))}
+    assert {name for name in record.model_fields if name not in figures and f"`{name}`" not in page} == set()
+
+
+@pytest.mark.parametrize(
+    ("row", "fields"),
+    [
+        ("top", FileFields),
+        ("a model", ModelFields),
+        ("`limits`", LimitFields),
+        ("`price`", PriceFields),
+        ("`policy`", PolicyFields),
+        ("`content_filter`", ContentFilterFields),
+        ("a budget", BudgetFields),
+        ("a rule", RuleFields),
+    ],
+)
+def test_the_page_on_configuration_lists_every_field(row: str, fields: type[Fields]) -> None:
+    listed = re.search(rf"^\| {row} \| (.+) \|$", CONFIGURATION, re.MULTILINE)
+    assert listed is not None
+    assert set(fields.model_fields) <= set(re.findall(r"`(\w+)`", listed[1]))
+
+
+def test_the_example_of_a_file_says_what_it_says_of_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_KEY", "a key")
+    path = tmp_path / "steprouter.yaml"
+    path.write_text(CONFIGURATION.split("```yaml\n")[1].split("```")[0])
+    made = load(path)
+    assert made.models[2].limits == Limits(requests_per_minute=60, concurrency=4)
+    assert made.policy.content_filter == ContentFilter(reaction="reroute", models=("local",))
+    assert (made.policy.deadline_seconds, made.policy.hedge) == (60, True)
+    assert made.budgets == (
+        Budget(usd=20, per="tenant", period="day", fallback="local"),
+        Budget(tokens=200_000, per="thread", cheaper_at=0.5),
+    )
+
+
+FILE = """
+models:
+  - {{name: small, base_url: "{url}", model: small, price: {{input: 1, output: 1}}, limits: {{requests_per_minute: 1}}}}
+  - {{name: large, base_url: "{url}", model: large, price: {{input: 9, output: 9}}}}
+policy: {{content_filter: {{reaction: fallback_message, message: Sorry.}}, deadline_seconds: 30, patience_seconds: 1}}
+budget: [{{tokens: 700, per: thread}}]
+store: memory
+"""
+
+
+def test_limits_a_budget_and_a_reaction_from_a_file_are_obeyed(tmp_path: Path) -> None:
+    path, answer = tmp_path / "steprouter.yaml", say("Well.", usage=Usage(input_tokens=200, output_tokens=100))
+    at = RunnableConfig(configurable={"thread_id": "t-1"})
+    with SimulatedProvider({"small": answer, "large": [fail(400, code="content_filter"), answer]}) as provider:
+        path.write_text(FILE.format(url=provider.url))
+        router = StepRouter.from_file(path)
+        assert [router.invoke("Hello", at).text for _ in range(3)] == ["Well.", "Sorry.", "Well."]
+        assert [len(provider.requests_to(model)) for model in ("small", "large")] == [1, 2]
+        with pytest.raises(BudgetExceeded):
+            router.invoke("Hello", at)
+        router.close()

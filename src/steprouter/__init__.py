@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .answering.budgets import Budget
     from .chat import StepRouter
     from .errors import (
         AllModelsFailed,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .memory.lessons import Lessons
     from .memory.policy import MemoryPolicy
     from .models.card import Abilities, ModelCard, Price, Tier
+    from .models.limits import Limits
+    from .routing.content_filter import ContentFilter
     from .routing.decision import Decision
     from .routing.policy import Policy
     from .routing.rules import Rule
@@ -35,10 +38,13 @@ __all__ = [
     "Abilities",
     "AllModelsFailed",
     "AnswerBroken",
+    "Budget",
     "BudgetExceeded",
     "ConfigError",
+    "ContentFilter",
     "Decision",
     "Lessons",
+    "Limits",
     "MemoryPolicy",
     "ModelCard",
     "NoAbleModel",
@@ -56,6 +62,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 PLACES = {
+    "answering.budgets": ("Budget",),
     "chat": ("StepRouter",),
     "errors": (
         "AllModelsFailed",
@@ -69,6 +76,8 @@ PLACES = {
     "memory.lessons": ("Lessons",),
     "memory.policy": ("MemoryPolicy",),
     "models.card": ("Abilities", "ModelCard", "Price", "Tier"),
+    "models.limits": ("Limits",),
+    "routing.content_filter": ("ContentFilter",),
     "routing.decision": ("Decision",),
     "routing.policy": ("Policy",),
     "routing.rules": ("Rule",),
