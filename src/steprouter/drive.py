@@ -208,8 +208,10 @@ class Take:
         seen = wire.saw(error)
         now = self.clock.now()
         failure = classify(seen, self.shaper.phase, model=self.command.model, error=error, now=now)
-        rushed = self.command.timeouts.is_rushed and failure.kind is FailureKind.TIMEOUT_FIRST_TOKEN
-        return replace(self.attempt(failure=failure), cut_short=rushed or isinstance(error, OutOfTime))
+        timeouts = self.command.timeouts
+        hurried = {FailureKind.TIMEOUT_FIRST_TOKEN: timeouts.is_rushed, FailureKind.STALLED: timeouts.is_short}
+        cut_short = hurried.get(failure.kind, False) or isinstance(error, OutOfTime)
+        return replace(self.attempt(failure=failure), cut_short=cut_short)
 
     def cancelled(self) -> Attempt:
         """The attempt, its consumer having gone away."""

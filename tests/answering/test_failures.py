@@ -32,6 +32,7 @@ from steprouter.answering.failures import (
     truncated,
 )
 from steprouter.drive import passing_errors
+from steprouter.providers.refusals import NoFirstToken
 from steprouter.providers.sightings import seen as sighted
 
 BEFORE, IN_TEXT = Phase.BEFORE_FIRST_TOKEN, Phase.IN_TEXT
@@ -664,3 +665,12 @@ def test_googles_errors_are_read_with_what_their_integration_left_of_them():
     failure = classify(sighted(wrapped), BEFORE, model="m")
     assert (failure.kind, failure.status, failure.code) == (K.RATE_LIMITED, 429, "RESOURCE_EXHAUSTED")
     assert (failure.retry_after_seconds, KEY in repr(failure)) == (17.5, False)
+
+
+@pytest.mark.parametrize(
+    ("phase", "kind"), [(Phase.BEFORE_FIRST_TOKEN, "timeout_first_token"), (Phase.IN_TEXT, "stalled")]
+)
+def test_a_time_out_that_asyncio_made_by_cancelling_is_a_time_out(phase: Phase, kind: str) -> None:
+    late, timer = NoFirstToken("model 'm' said nothing within 1 s"), TimeoutError()
+    timer.__cause__, late.__cause__ = asyncio.CancelledError(), timer
+    assert classify(sighted(late), phase, model="m", error=late).kind == kind

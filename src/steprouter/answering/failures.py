@@ -326,7 +326,6 @@ CLASSES: Mapping[str, FailureKind] = {
     "AllModelsFailed": FailureKind.UNAVAILABLE,
     "BudgetExceeded": FailureKind.RATE_LIMITED,
     # `concurrent.futures` has one that is an ordinary Exception.
-    "CancelledError": FailureKind.CANCELLED,
 }
 """Classes that say what is wrong where no status does. `ModelAPIError` is not here: the words say more."""
 
@@ -442,7 +441,8 @@ def read_classes(classes: Sequence[str], phase: Phase) -> FailureKind | None:
         return FailureKind.TIMEOUT_FIRST_TOKEN if before else FailureKind.STALLED
     if not BROKEN_CLASSES.isdisjoint(classes):
         return FailureKind.UNAVAILABLE if before else FailureKind.BROKEN_STREAM
-    return None
+    # Last: asyncio ends what takes too long by cancelling it, so a time-out has such a cause too.
+    return FailureKind.CANCELLED if "CancelledError" in classes else None
 
 
 def read_words(said: str, table: Words) -> FailureKind | None:

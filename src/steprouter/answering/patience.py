@@ -64,6 +64,11 @@ class Timeouts:
                 raise ConfigError(f"{name} must be seconds, more than 0 and finite, {allowed}got {seconds!r}")
 
     @property
+    def is_short(self) -> bool:
+        """Whether a pause is taken for a stall so soon that it says nothing about the health of the deployment."""
+        return self.idle < IDLE_SECONDS
+
+    @property
     def is_rushed(self) -> bool:
         """Whether the end of the step, or the time left for another model, comes before a first token could be late.
 
@@ -108,7 +113,7 @@ def patience(breaker: Breaker, *, reasoning: bool, seconds_left: float | None, h
     return Timeouts(
         connect=min(CONNECT_SECONDS, left, share),
         first_token=min(first_token, left, share),
-        idle=min(REASONING_IDLE_SECONDS if reasoning else IDLE_SECONDS, left),
+        idle=min(REASONING_IDLE_SECONDS if reasoning else IDLE_SECONDS, left, share),
         total=None if left == math.inf else left,
         is_cut=is_cut,
     )
