@@ -1,4 +1,9 @@
-"""LangChain's own test suites, over every kind of candidate and with the first one failing."""
+"""LangChain's own test suites, over every kind of candidate and with the first one failing.
+
+Where the first candidate dies amid its answer, it does so on every call: what was not shown is asked for again from
+the next one. In the tests that consume text while it comes, text that was shown could not be taken back, so there it
+dies before its first token.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,14 @@ from itertools import repeat
 from typing import Any
 
 import pytest
+from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel
+from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from steprouter import ModelCard, Price, StepRouter, Tier
-from steprouter.testing import Reply, Request, ScriptedChatModel, SimulatedProvider, fail, obliging
+from steprouter.testing import Cut, Reply, Request, ScriptedChatModel, SimulatedProvider, fail, obliging
 
 CHEAP, DEAR = Price(input=0.1, output=0.4), Price(input=2, output=10)
 
@@ -34,7 +41,8 @@ def willing(request: Request) -> Reply:
 @pytest.fixture(scope="module")
 def provider() -> Iterator[SimulatedProvider]:
     dead = repeat(last(fail(503)))
-    with SimulatedProvider({"small": willing, "large": willing, "dead": dead}) as server:
+    scripts: Any = {"small": willing, "large": willing, "dead": dead, "reset": RESET, "ended well": ENDED_WELL}
+    with SimulatedProvider(scripts) as server:
         yield server
 
 
@@ -66,6 +74,33 @@ class TestUnit(ChatModelUnitTests):
     @property
     def model_override_value(self) -> str:
         return "large"
+
+
+class Dying:
+    """A willing model that dies in every answer: amid it, or before its first token where text is shown at once.
+
+    Attributes:
+        cut: How it dies amid an answer.
+        is_watched: Whether text is shown while it comes.
+    """
+
+    def __init__(self, cut: Cut) -> None:
+        self.cut = cut
+        self.is_watched = False
+
+    def __call__(self, request: Request) -> Reply:
+        reply = last(obliging(request))
+        return reply.failing(replace(self.cut, after_chunks=0) if self.is_watched else self.cut)
+
+
+RESET, ENDED_WELL = Dying(Cut(after_chunks=1, how="reset")), Dying(Cut(after_chunks=1, how="close"))
+
+
+@pytest.fixture(autouse=True)
+def watch(request: pytest.FixtureRequest) -> None:
+    """Tell the dying models whether this test consumes text while it comes."""
+    for dying in (RESET, ENDED_WELL):
+        dying.is_watched = "stream" in request.node.originalname
 
 
 class RouterIntegration(ChatModelIntegrationTests):
@@ -116,9 +151,10 @@ class OverHttp(RouterIntegration):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        prices = {"dead": Price(input=0, output=0), "small": CHEAP, "large": DEAR}
-        tiers = {"dead": Tier.LOW, "small": Tier.LOW, "large": Tier.HIGH}
-        models = [served(self.provider, name, tiers[name], prices[name]) for name in self.names]
+        free, dying = Price(input=0, output=0), {"dead", "reset", "ended well"}
+        prices = {"small": CHEAP, "large": DEAR} | dict.fromkeys(dying, free)
+        tier = {"large": Tier.HIGH}
+        models = [served(self.provider, name, tier.get(name, Tier.LOW), prices[name]) for name in self.names]
         return {"models": models, "store": "memory"}
 
 
@@ -128,3 +164,45 @@ class TestOverHttpProvider(OverHttp):
 
 class TestWithTheFirstHttpProviderDyingBeforeItsFirstToken(OverHttp):
     names = ("dead", "large")
+
+
+class TestWithTheFirstHttpProviderResetAmidItsAnswer(OverHttp):
+    names = ("reset", "large")
+
+
+class TestWithTheFirstHttpProviderEndingAmidItsAnswer(OverHttp):
+    names = ("ended well", "large")
+
+
+class TestWithTheFirstScriptedModelDyingAmidItsAnswer(RouterIntegration):
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        dying = scripted("dying", Tier.LOW, Price(input=0, output=0), RESET)
+        return {"models": [dying, scripted("large", Tier.HIGH, DEAR)], "store": "memory"}
+
+
+class OverAnIntegration(RouterIntegration):
+    """Behind LangChain's own integrations, the first candidate dying amid its answer."""
+
+    @pytest.fixture(autouse=True)
+    def serve(self, provider: SimulatedProvider) -> None:
+        self.provider = provider
+
+    def reach(self, name: str) -> BaseChatModel:
+        raise NotImplementedError
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        dying = ModelCard(name="reset", model=self.reach("reset"), tier=Tier.LOW, price=Price(input=0, output=0))
+        large = ModelCard(name="large", model=self.reach("large"), tier=Tier.HIGH, price=DEAR)
+        return {"models": [dying, large], "store": "memory"}
+
+
+class TestWithTheFirstResponsesModelResetAmidItsAnswer(OverAnIntegration):
+    def reach(self, name: str) -> BaseChatModel:
+        return ChatOpenAI(base_url=self.provider.url, api_key="x", model=name, max_retries=0, use_responses_api=True)
+
+
+class TestWithTheFirstMessagesModelResetAmidItsAnswer(OverAnIntegration):
+    def reach(self, name: str) -> BaseChatModel:
+        return ChatAnthropic(base_url=self.provider.root_url, api_key="x", model=name, max_retries=0)
