@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from steprouter.memory.traces import ThreadLine
-from steprouter.tracing.record import AttemptRecord, CandidateRecord, FailureRecord, FeedbackRecord, Trace
+from steprouter.tracing.record import (
+    AttemptRecord,
+    CandidateRecord,
+    FailureRecord,
+    FeedbackRecord,
+    PassedRecord,
+    Trace,
+)
 from steprouter.tracing.terminal import candidates_table, findings_table, step_story, steps_table, threads_table
 from steprouter.tracing.wording import count, duration, listed, money, percent, visible
 
@@ -279,3 +286,31 @@ def test_a_megabyte_of_provider_text_is_cut_before_it_is_laid_out() -> None:
     huge = FailureRecord(kind="unavailable", phase="in_text", text="\x1b" * 1_000_000)
     shown = printed(step_story(trace(attempt(failure=huge), node="n" * 1_000_000)))
     assert len(shown) < 5000
+
+
+def test_a_step_tells_what_was_waited_for_repaired_probed_and_passed_over():
+    story = words(
+        step_story(
+            trace(
+                attempt(
+                    "spare",
+                    "cheapest",
+                    failure=FailureRecord(kind="cancelled", phase="before_first_token"),
+                    lost_race=True,
+                ),
+                attempt(
+                    "small",
+                    "spare was slow to begin",
+                    waited_seconds=2.0,
+                    is_probe=True,
+                    repairs=("reasoning dropped",),
+                ),
+                passed=(PassedRecord(model="large", by="budget", why="budget 'daily' is used up", at_seconds=0.5),),
+            )
+        )
+    )
+    assert "lost the race" in story
+    assert "Another call answered first" in story
+    assert "2.0 s were waited before. It was the probe of an open circuit." in story
+    assert "In the history that others wrote: reasoning dropped." in story
+    assert "large could not be asked at +0.5 s: budget 'daily' is used up" in story

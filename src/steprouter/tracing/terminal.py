@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from .columns import Column, FittingTable, cells
-from .record import AttemptRecord, CandidateRecord, FeedbackRecord, Trace
+from .record import AttemptRecord, CandidateRecord, FeedbackRecord, PassedRecord, Trace
 from .totals import Totals, comparison
 from .wording import duration, in_and_out, listed, money, name, number_of, percent, visible
 
@@ -186,6 +186,8 @@ def step_story(trace: Trace, number: int | None = None) -> RenderableType:
         parts += [Text("Attempts", style="bold"), attempts_table(trace.attempts), Text()]
         parts += [attempt_line(n, attempt) for n, attempt in enumerate(trace.attempts, 1)]
         parts += [Text()]
+    if trace.passed:
+        parts += [Text("Could not be asked", style="bold"), *(passed_line(one) for one in trace.passed[:20]), Text()]
     return Group(*parts, Text("What else is known", style="bold"), facts_table(trace))
 
 
@@ -210,6 +212,8 @@ def headline(trace: Trace, number: int | None) -> Text:
 def fate(attempt: AttemptRecord) -> str:
     """What became of an attempt whose answer was not given."""
     failure, model = attempt.failure, name(attempt.model)
+    if attempt.lost_race:
+        return f"{model} was slower"
     if failure is None:
         return f"{model} was not sufficient ({visible('; '.join(attempt.problems), 160) or 'unknown why'})"
     status = f" with {failure.status}" if failure.status and failure.status >= 400 else ""
@@ -267,6 +271,8 @@ def result_cell(attempt: AttemptRecord) -> Text:
 def result(attempt: AttemptRecord) -> str:
     """`ok`, `not sufficient`, or the kind of failure with its HTTP status."""
     failure = attempt.failure
+    if attempt.lost_race:
+        return "lost the race"
     if failure is None:
         return "not sufficient" if attempt.problems else "ok"
     return visible(f"{failure.kind} {failure.status}" if failure.status else failure.kind, 40)
@@ -283,8 +289,11 @@ def attempt_line(number: int, attempt: AttemptRecord) -> RenderableType:
     """Why an attempt was made and how it ended, in words."""
     line = Text(f"{number}. {name(attempt.model)}")
     line.append(f" was tried first: {visible(attempt.why)}." if number == 1 else f", because {visible(attempt.why)}.")
+    line.append(circumstances(attempt))
     failure = attempt.failure
-    if failure is not None:
+    if attempt.lost_race:
+        line.append(" Another call answered first, and this one was ended.")
+    elif failure is not None:
         phase = PHASES.get(failure.phase, visible(failure.phase, 40))
         said = ": ".join(visible(part) for part in (failure.code, failure.text) if part)
         line.append(f" It failed {phase}{f', saying: {said}' if said else ''}.")
@@ -294,6 +303,26 @@ def attempt_line(number: int, attempt: AttemptRecord) -> RenderableType:
         line.append(f" {number_of(attempt.shown_characters, 'character')} of it had been shown.")
     if attempt.finish is not None and failure is None:
         line.append(f" It ended with {visible(attempt.finish, 40)}.")
+    return Padding(line, (0, 0, 0, 2))
+
+
+def circumstances(attempt: AttemptRecord) -> str:
+    """What was particular about an attempt, in sentences."""
+    told = []
+    if attempt.waited_seconds:
+        told.append(f"{duration(attempt.waited_seconds)} were waited before.")
+    if attempt.is_probe:
+        told.append("It was the probe of an open circuit.")
+    if attempt.redacted:
+        told.append("Personal data and secrets were replaced in what it was asked.")
+    if attempt.repairs:
+        told.append(f"In the history that others wrote: {visible('; '.join(attempt.repairs), 200)}.")
+    return "".join(f" {sentence}" for sentence in told)
+
+
+def passed_line(passed: PassedRecord) -> RenderableType:
+    """Who could not be asked, and why."""
+    line = Text(f"{name(passed.model)} could not be asked at +{duration(passed.at_seconds)}: {visible(passed.why)}")
     return Padding(line, (0, 0, 0, 2))
 
 
