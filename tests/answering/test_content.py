@@ -44,7 +44,7 @@ def test_personal_data_in_every_role_give_way_to_markers_and_their_kinds_are_tol
         SystemMessage(f"You serve {ANN}."),
         HumanMessage(f"Pay with {CARD}."),
         AIMessage(f"For {ANN}?"),
-        ChatMessage(f"Yes, {BOB}.", role="user"),
+        ChatMessage(f"Yes, {BOB}.", role="user"),  # type: ignore[call-arg]
     )
     *messages, kinds = clean(*said)
     assert [m.content for m in messages] == [
@@ -124,7 +124,7 @@ def test_arguments_without_a_finding_keep_every_character_of_their_json():
 def test_the_fragments_of_a_call_in_a_chunk_are_redacted_with_the_call():
     text = json.dumps({"to": ANN})
     fragment = {"name": "mail", "args": text, "id": "call_1", "index": 0, "type": "tool_call_chunk"}
-    copied, _ = clean(AIMessageChunk("", tool_call_chunks=[fragment]))
+    copied, _ = clean(AIMessageChunk("", tool_call_chunks=[fragment]))  # type: ignore[call-arg,list-item]
     assert copied.tool_calls[0]["args"] == {"to": "<email-1>"}
     assert json.loads(copied.tool_call_chunks[0]["args"]) == {"to": "<email-1>"}
 

@@ -17,7 +17,7 @@ def gpt(**kwargs):
 
 
 def claude(**kwargs):
-    return card(ChatAnthropic(model="claude-opus-4-5", api_key="k", max_tokens=4096, **kwargs))
+    return card(ChatAnthropic(model="claude-opus-4-5", api_key="k", max_tokens=4096, **kwargs))  # type: ignore[call-arg]
 
 
 def azure(deployment, version="2025-04-01-preview"):
@@ -45,7 +45,7 @@ def test_a_server_of_openais_own_is_openai_as_its_answers_say():
 
 @pytest.mark.parametrize(("model", "is_taken"), [("claude-opus-5-5", True), ("claude-haiku-4-5", None)])
 def test_whether_late_system_messages_are_taken_is_read_from_the_models_profile(model, is_taken):
-    assert speaker_of(card(ChatAnthropic(model=model, api_key="k"))).late_system is is_taken
+    assert speaker_of(card(ChatAnthropic(model=model, api_key="k"))).late_system is is_taken  # type: ignore[call-arg]
 
 
 CACHING = [

@@ -205,4 +205,4 @@ class TestWithTheFirstResponsesModelResetAmidItsAnswer(OverAnIntegration):
 
 class TestWithTheFirstMessagesModelResetAmidItsAnswer(OverAnIntegration):
     def reach(self, name: str) -> BaseChatModel:
-        return ChatAnthropic(base_url=self.provider.root_url, api_key="x", model=name, max_retries=0)
+        return ChatAnthropic(base_url=self.provider.root_url, api_key="x", model=name, max_retries=0)  # type: ignore[call-arg]

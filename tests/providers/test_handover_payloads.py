@@ -23,8 +23,8 @@ class Turn:
 
     role: str
     text: str = ""
-    calls: list = field(default_factory=list)
-    results: list = field(default_factory=list)
+    calls: list = field(default_factory=list)  # type: ignore[type-arg]
+    results: list = field(default_factory=list)  # type: ignore[type-arg]
 
 
 def text_in(content):
@@ -91,7 +91,7 @@ def openai_model(*, responses):
 def anthropic_model():
     from langchain_anthropic import ChatAnthropic
 
-    return ChatAnthropic(model="claude-opus-5-5", api_key="k")
+    return ChatAnthropic(model="claude-opus-5-5", api_key="k")  # type: ignore[call-arg]
 
 
 @cache
