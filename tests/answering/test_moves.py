@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steprouter.answering.answer import Answer
+from steprouter.answering.answer import Answer, ToolCall
 from steprouter.answering.attempt import Attempt
 from steprouter.answering.claims import Refused
 from steprouter.answering.failures import Failure, FailureKind, Phase
@@ -292,6 +292,12 @@ def test_a_content_filter_is_answered_as_the_policy_says_and_never_blindly(attem
     assert move(reaction="redact_and_retry") == GiveUp(why="content_filtered")
     given = move(reaction="fallback_message", message="I cannot help with that.")
     assert given.attempt.answer.text == "I cannot help with that."
+
+
+def test_half_a_call_is_not_given_where_a_filter_stopped_it():
+    half = ToolCall(id="1", name="delete", args=None, raw='{"place": "/ho')
+    cut = Attempt(model="low", answer=Answer(tool_calls=(half,), finish="content_filter"), problems=("refused",))
+    assert next_move(situation(ALL), after(cut)) == GiveUp(why="content_filtered")
 
 
 @pytest.mark.parametrize("attempt", FILTERED, ids=["error", "finish reason"])

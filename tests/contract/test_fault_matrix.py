@@ -330,3 +330,25 @@ async def test_no_part_of_a_tool_call_is_ever_executed(
     assert set(deleted) <= {PLACE}
     if fault != "filter":
         assert deleted == [PLACE]
+
+
+@pytest.mark.parametrize("wire", ["own", "own responses"])
+async def test_a_call_of_which_bytes_are_lost_is_not_made_with_others_in_their_place(
+    wire: str, provider: SimulatedProvider, models: dict[tuple[str, str], dict[str, Any]]
+) -> None:
+    moved: list[str] = []
+
+    @tool
+    def move_files(place: str) -> str:
+        """Move all files of a place."""
+        moved.append(place)
+        return "done"
+
+    provider.play("small", [call("move_files", place=PLACE).failing(InvalidUtf8(chunk=2)), say("Done.")])
+    provider.play("large", [call("move_files", place=PLACE), say("Done.")])
+    router = router_over(models[wire, "small"], models[wire, "large"])
+    agent: Any = create_agent(router, [move_files])
+    agent.invoke({"messages": [("user", "Move the old drafts.")]})
+    provider.play("large", say(RESCUE))
+    await router.aclose()
+    assert moved == [PLACE]

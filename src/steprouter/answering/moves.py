@@ -236,6 +236,11 @@ def ended(progress: Progress, why: Ending) -> Accept | GiveUp:
     """The best there was: the last answer that failed a check, else a refusal in words, else nothing."""
     answered = [(attempt, attempt.answer) for attempt in progress.attempts if attempt.answer is not None]
     best = [attempt for attempt, _ in answered if is_weak(attempt)]
-    # A refusal in words is what the model had to say.
-    best = best or [attempt for attempt, answer in answered if answer.text.strip() or answer.tool_calls]
+    # A refusal in words is what the model had to say; half a call, where a filter stopped it, says nothing.
+    best = best or [attempt for attempt, answer in answered if answer.text.strip() or has_whole_calls(answer)]
     return Accept(attempt=best[-1]) if best else GiveUp(why=why)
+
+
+def has_whole_calls(answer: Answer) -> bool:
+    """Whether an answer calls tools, and none of the calls was cut."""
+    return bool(answer.tool_calls) and all(call.args is not None for call in answer.tool_calls)

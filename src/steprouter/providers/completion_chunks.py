@@ -11,7 +11,7 @@ from ..answering.answer import Delta, ToolPiece
 from ..models.cost import Usage
 from .call_places import CallPlaces
 from .refusals import BrokenOff, WireError, stream_refusal
-from .server_events import EventReader, LineTooLong
+from .server_events import EventReader, LineTooLong, is_utf8
 
 REASONING_KEYS = ("reasoning_content", "reasoning")
 """Where thoughts come: DeepSeek, vLLM, llama.cpp and xAI say the first, OpenRouter and Groq the second."""
@@ -100,7 +100,7 @@ class CompletionReader:
             chunk = loads(body.decode("utf-8", "replace").strip())
         except (ValueError, RecursionError) as error:
             raise BrokenOff(f"{self._where} answered with neither a stream nor JSON") from error
-        piece = self.piece(chunk)
+        piece = self.intact(self.piece(chunk), body)
         return [piece] if piece is not None else []
 
     def close(self) -> list[Delta]:
@@ -140,9 +140,19 @@ class CompletionReader:
                     said = text.removeprefix('{"error":').removesuffix("}")
                     raise stream_refusal(self._where, said, self._secrets) from None
                 raise BrokenOff(f"{self._where} sent an event that is not JSON") from error
-            if piece is not None:
+            if (piece := self.intact(piece, event)) is not None:
                 pieces.append(piece)
         return pieces
+
+    def intact(self, piece: Delta | None, data: bytes) -> Delta | None:
+        """The piece, unless it is of a tool call and bytes of it are lost.
+
+        Raises:
+            BrokenOff: They are.
+        """
+        if piece is not None and piece.tools and not is_utf8(data):
+            raise BrokenOff(f"{self._where} sent a tool call that is not UTF-8")
+        return piece
 
     def piece(self, chunk: Any) -> Delta | None:
         """What one chunk says; None if nothing."""

@@ -12,7 +12,7 @@ from .refusals import BrokenOff, WireError, stream_refusal
 from .responses_items import Event, ResponsePieces
 from .responses_numbers import EventNumbers
 from .responses_stop import Numbered, StopCutter
-from .server_events import EventReader, LineTooLong
+from .server_events import EventReader, LineTooLong, is_utf8
 
 loads = json.JSONDecoder().decode  # `json.loads` looks at its options and at the encoding on every call
 
@@ -100,7 +100,7 @@ class ResponseReader:
                 if (piece := self.taken(event)) is not None:
                     pieces.append((piece, self._counted.last))
                 if self._pieces.has_ended:
-                    pieces[-1:-1] = [(unsaid, None) for unsaid in self._pieces.unsaid]
+                    pieces[-1:-1] = [(unsaid, None) for unsaid in self._pieces.unsaid if self.intact(unsaid, event)]
                     break
         except WireError as error:
             self.broken = error
@@ -141,7 +141,8 @@ class ResponseReader:
         if response.get("status") not in ("completed", "incomplete"):
             raise BrokenOff(f"{self._where} answered with a response that has not ended")
         last = self._pieces.ended({"response": response})
-        return self.given([(piece, None) for piece in (*self._pieces.unsaid, last)])
+        said = (*self._pieces.unsaid, last)
+        return self.given([(piece, None) for piece in said if self.intact(piece, body)])
 
     def close(self) -> list[Delta]:
         """The last pieces, once the response has ended: of an event left open."""
@@ -179,7 +180,17 @@ class ResponseReader:
         except LookupError as error:
             raise BrokenOff(f"{self._where}: the stream has a gap, {error}") from error
         self.stirred = True
-        return self._pieces.piece(event)
+        return self.intact(self._pieces.piece(event), data)
+
+    def intact(self, piece: Delta | None, data: bytes) -> Delta | None:
+        """The piece, unless it is of a tool call and bytes of it are lost.
+
+        Raises:
+            BrokenOff: They are.
+        """
+        if piece is not None and piece.tools and not is_utf8(data):
+            raise BrokenOff(f"{self._where} sent a tool call that is not UTF-8")
+        return piece
 
     def unusual(self, data: bytes, error: Exception) -> None:
         """Take in an event that is no JSON: an end mark that this API does not have, or an error in words."""

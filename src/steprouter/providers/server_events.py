@@ -9,6 +9,19 @@ LONGEST_LINE = 64 * 2**20
 server that never ends a line would otherwise fill the memory."""
 
 
+def is_utf8(data: bytes) -> bool:
+    """Whether `data` is UTF-8.
+
+    Readers replace what is not, as the standard says. That may pass in a text, but a tool that is called with a
+    replacement would do something nobody asked for.
+    """
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 class LineTooLong(ValueError):
     """A line grew beyond `LONGEST_LINE`."""
 
