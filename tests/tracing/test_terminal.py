@@ -20,7 +20,8 @@ from steprouter.tracing.record import (
     PassedRecord,
     Trace,
 )
-from steprouter.tracing.terminal import candidates_table, findings_table, step_story, steps_table, threads_table
+from steprouter.tracing.story import candidates_table, step_story
+from steprouter.tracing.terminal import findings_table, steps_table, threads_table
 from steprouter.tracing.wording import count, duration, listed, money, percent, visible
 
 CHEAPEST = "cheapest of tier low or above, which tool_call needs (~$0.000123)"
@@ -94,7 +95,7 @@ def test_an_unknown_price_of_the_reference_leaves_the_saving_unknown() -> None:
 
 def test_money_burnt_on_a_step_without_an_answer_counts_against_the_saving() -> None:
     shown = words(steps_table([trace(), UNANSWERED]))
-    assert "none exhausted: unavailable 503" in shown
+    assert "none exhausted: small failed: unavailable 503" in words(steps_table([trace(), UNANSWERED]), 200)
     assert shown.endswith(
         "2 steps, 1 on small, 1 without an answer: $0.00020 instead of $0.0020 on large alone, saved 90 %."
     )
@@ -105,7 +106,7 @@ def test_money_burnt_on_a_step_without_an_answer_counts_against_the_saving() -> 
     [
         (trace(), "cheapest of tier low+"),
         (trace(rule="pii stays here"), "rule 'pii stays here': cheapest of tier low+"),
-        (FAILED_OVER, "after small failed: unavailable"),
+        (FAILED_OVER, "after small failed: unavailable 503"),
         (ESCALATED, "escalated: arguments of 'freeze_card' break required card_id"),
         (trace(attempt(problems=("cut off",)), outcome="insufficient"), "best there was: cut off"),
         (trace(cache="hit"), "from the cache"),
@@ -149,7 +150,7 @@ def test_a_story_begins_with_the_failure_that_led_to_the_answer() -> None:
         "Step 3 (tool_call at node model): small failed with 503 (unavailable), so large answered "
         "(14.2× the cost of small)."
     )
-    assert "It failed before its first token, saying: upstream is down." in shown
+    assert "It failed before its first token with 503 (unavailable), saying: upstream is down." in shown
 
 
 def test_a_story_says_which_check_found_fault_with_an_answer() -> None:
@@ -173,7 +174,7 @@ def test_a_story_tells_estimates_cache_and_shown_text_of_each_attempt() -> None:
     broken = FailureRecord(kind="broken_stream", phase="in_text")
     first = attempt(failure=broken, shown_characters=812, estimated=True, cache_read_tokens=617)
     shown = words(step_story(trace(first, attempt("large", "small failed"))))
-    assert "It failed in the middle of its text. 812 characters of it had been shown." in shown
+    assert "It failed in the middle of its text (broken_stream). 812 characters of it had been shown." in shown
     assert "~1.2k/56 50 %" in shown
 
 
@@ -264,11 +265,18 @@ HOSTILE = st.text(
 @given(text=HOSTILE, width=st.integers(20, 130))
 def test_hostile_text_never_brings_a_control_character_into_the_output(text: str, width: int) -> None:
     failure = FailureRecord(kind=text, phase=text, code=text, text=text)
-    tried = (attempt(text, text, failure=failure), attempt(text, text, problems=(text,), finish=text))
+    tried = (
+        attempt(text, text, failure=failure, repairs=(text,), waited_seconds=1.0, redacted=True, is_probe=True),
+        attempt(text, text, lost_race=True),
+        attempt(text, text, problems=(text,), finish=text),
+    )
+    passed = PassedRecord(model=text, by=text, why=text)
     candidate = CandidateRecord(model=text, tier=text, kept=True, reason=text)
     names: dict[str, Any] = {"thread": text, "node": text, "rule": text, "task": text, "reference": text}
     lists: dict[str, Any] = {"degraded": (text,), "resumed": (text,), "kind_from": text, "outcome": text}
-    step = trace(*tried, candidates=(candidate,), **names, **lists).model_copy(update={"step_id": text, "kind": text})
+    step = trace(*tried, candidates=(candidate,), passed=(passed,), **names, **lists).model_copy(
+        update={"step_id": text, "kind": text}
+    )
     line = ThreadLine(thread=text, steps=1, last_at=0.0)
     views = (steps_table([step]), step_story(step), threads_table([line]), findings_table([("ok", text, text)]))
     shown = "".join(printed(view, width) for view in views).replace("\n", "")
@@ -288,29 +296,24 @@ def test_a_megabyte_of_provider_text_is_cut_before_it_is_laid_out() -> None:
     assert len(shown) < 5000
 
 
-def test_a_step_tells_what_was_waited_for_repaired_probed_and_passed_over():
-    story = words(
-        step_story(
-            trace(
-                attempt(
-                    "spare",
-                    "cheapest",
-                    failure=FailureRecord(kind="cancelled", phase="before_first_token"),
-                    lost_race=True,
-                ),
-                attempt(
-                    "small",
-                    "spare was slow to begin",
-                    waited_seconds=2.0,
-                    is_probe=True,
-                    repairs=("reasoning dropped",),
-                ),
-                passed=(PassedRecord(model="large", by="budget", why="budget 'daily' is used up", at_seconds=0.5),),
-            )
-        )
+def test_a_story_tells_what_was_waited_for_repaired_probed_and_passed_over() -> None:
+    spare = attempt("spare", lost_race=True)
+    probe = attempt(
+        "small", "spare was slow to begin", waited_seconds=2.0, is_probe=True, repairs=("thoughts dropped",)
     )
+    passed = PassedRecord(model="large", by="budget", why="budget 'daily' is used up", at_seconds=0.5)
+    story = words(step_story(trace(spare, probe, passed=(passed,))))
     assert "lost the race" in story
     assert "Another call answered first" in story
     assert "2.0 s were waited before. It was the probe of an open circuit." in story
-    assert "In the history that others wrote: reasoning dropped." in story
-    assert "large could not be asked at +0.5 s: budget 'daily' is used up" in story
+    assert "In the history that others wrote: thoughts dropped." in story
+    assert "Could not be asked large at +0.5 s, held back by a budget: budget 'daily' is used up." in story
+
+
+def test_a_wait_has_a_column_of_its_own_where_anything_was_waited_for() -> None:
+    again = attempt(why="small failed: rate_limited; asked again after 2.0 s", waited_seconds=2.0, began_seconds=2.8)
+    shown = words(step_story(trace(attempt(failure=OUTAGE), again)))
+    assert "# model result waited began" in shown
+    assert "2 small ok 2.0 s +2.8 s" in shown
+    assert "were waited before" not in shown
+    assert "waited" not in words(step_story(trace()))

@@ -134,10 +134,14 @@ def doctor(
     call: Annotated[
         bool, typer.Option("--call", help="Also send one short prompt to each model, which costs money.")
     ] = False,
+    readmit: Annotated[
+        str | None,
+        typer.Option(help="Let this model in again that is out, in all processes; mend it first.", show_default=False),
+    ] = None,
 ) -> None:
-    """Examine the installation, the store and the configuration. Exit code 1 if something will fail."""
+    """Examine installation, store, configuration, circuits and budgets. Exit code 1 if something will fail."""
     with plain_errors():
-        findings = list(examine(config or found_config(), store, call=call))
+        findings = list(examine(config or found_config(), store, call=call, readmit=readmit))
     print_findings(findings)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(NOT_FOUND)
@@ -187,7 +191,7 @@ def show_steps(traces: Traces, thread: str | None, *, json: bool) -> None:
 def show_step(traces: Traces, thread: str | None, wanted: str, *, json: bool) -> None:
     """One step, by its number in the thread's table, its id or the beginning of its id."""
     from ..tracing.archive import NO_THREAD
-    from ..tracing.terminal import step_story
+    from ..tracing.story import step_story
 
     trace = traces.get(wanted)
     steps = found_steps(traces, thread if trace is None else trace.thread or NO_THREAD)
@@ -281,7 +285,7 @@ def show_decision(decision: Decision, *, json: bool) -> None:
         print_json(asdict(decision))
         return
     from ..tracing.make import candidate_record
-    from ..tracing.terminal import candidates_table
+    from ..tracing.story import candidates_table
     from ..tracing.wording import name, visible
 
     first = decision.candidate(decision.models[0])
@@ -294,19 +298,17 @@ def show_decision(decision: Decision, *, json: bool) -> None:
     hint("Nobody was called. In an agent its tools, its node and what was said before count too.")
 
 
-def examine(config: Path | None, store: str | None, *, call: bool) -> Iterator[Finding]:
-    """Everything that `doctor` looks at."""
+def examine(config: Path | None, store: str | None, *, call: bool, readmit: str | None) -> Iterator[Finding]:
+    """Everything that `doctor` looks at, after letting a model in again if that is wanted."""
     from ..config import load
     from ..errors import ConfigError
-    from ..store import connect
     from . import doctor as doctors
 
+    if readmit is not None and config is None:
+        fail("--readmit needs a configuration: there is no steprouter.yaml in this directory; see --config", BAD_INPUT)
     yield from doctors.examine_installation()
-    connection = connect(store or place_of(config).store)
-    try:
-        yield from doctors.examine_store(connection)
-    finally:
-        connection.close()
+    found = doctors.examine_place(store or place_of(config).store)
+    yield from found
     if config is None:
         text = "there is no steprouter.yaml in this directory, so no models were looked at; see --config"
         yield doctors.Finding(level="note", subject="configuration", text=text)
@@ -317,8 +319,12 @@ def examine(config: Path | None, store: str | None, *, call: bool) -> Iterator[F
         yield doctors.Finding(level="error", subject="configuration", text=str(error))
         return
     yield doctors.Finding(level="ok", subject="configuration", text=str(config))
-    yield from doctors.examine_models(settings.models)
-    yield from doctors.examine_policy(settings.policy, settings.models)
+    models = [*doctors.examine_models(settings.models), *doctors.examine_policy(settings.policy, settings.models)]
+    yield from models
+    if readmit is not None or not doctors.has_error([*found, *models]):
+        from .conditions import examine_conditions
+
+        yield from examine_conditions(settings, store, readmit)
     if call:
         yield from doctors.call_models(settings.models)
 

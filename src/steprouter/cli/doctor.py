@@ -64,6 +64,22 @@ def installed(package: str) -> str | None:
         return None
 
 
+def has_error(findings: Sequence[Finding]) -> bool:
+    """Whether something of this will fail."""
+    return any(finding.level == "error" for finding in findings)
+
+
+def examine_place(store: str) -> list[Finding]:
+    """The store at a place, as `StepRouter` takes it."""
+    from ..store import connect
+
+    connection = connect(store)
+    try:
+        return list(examine_store(connection))
+    finally:
+        connection.close()
+
+
 def examine_store(connection: Connection) -> Iterator[Finding]:
     """The store, opened now."""
     facts = connection.open()

@@ -1,4 +1,4 @@
-"""Traces as people read them in a terminal: the steps of a thread, and the story of one step.
+"""Traces as people read them in a terminal: the steps of a thread, the threads, and what an examination found.
 
 Everything that came from outside goes through `wording.visible` and into `Text`, never into markup. Columns
 that do not fit are left out in a fixed order, so that the same width always shows the same table.
@@ -6,33 +6,19 @@ that do not fit are left out in a fixed order, so that the same width always sho
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Protocol
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from .columns import Column, FittingTable, cells
-from .record import AttemptRecord, CandidateRecord, FeedbackRecord, PassedRecord, Trace
+from .reasons import in_short
+from .record import Trace
 from .totals import Totals, comparison
-from .wording import duration, in_and_out, listed, money, name, number_of, percent, visible
-
-PHASES = {
-    "before_first_token": "before its first token",
-    "in_text": "in the middle of its text",
-    "in_tool_call": "in the middle of a tool call",
-}
-
-ENDINGS = {
-    "cancelled": "the caller cancelled it",
-    "bad_request": "the request itself is at fault, so no other model was asked",
-    "broken": "the answer broke off after part of it was shown, which cannot be taken back",
-    "exhausted": "every model that might be tried failed",
-}
+from .wording import duration, in_and_out, money, name, number_of, percent, visible
 
 
 class Line(Protocol):
@@ -53,6 +39,9 @@ class Line(Protocol):
         """When its newest step started, Unix time in seconds."""
         ...
 
+
+WHY_CHARACTERS = 120
+"""Of a short reason: five lines of its column in a terminal of 80 columns; the story has the rest."""
 
 # The steps of a thread
 
@@ -132,28 +121,8 @@ def tries(trace: Trace) -> str:
 
 def why_cell(trace: Trace) -> Text:
     """Why this model answered, or why none did, in a few words."""
-    if trace.model is None:
-        last = f": {result(trace.attempts[-1])}" if trace.attempts else ""
-        return Text(visible(f"{trace.outcome}{last}", 80), style="red")
-    if trace.outcome == "insufficient":
-        problems = trace.answer.problems if trace.answer else ()
-        return Text(visible(f"best there was: {'; '.join(problems)}", 80), style="yellow")
-    return Text(visible(short_reason(trace), 80))
-
-
-def short_reason(trace: Trace) -> str:
-    """The reason of the attempt that answered, without the figures that the story has."""
-    answer = trace.answer
-    if trace.cache == "hit":
-        return "from the cache"
-    why = answer.why if answer else trace.reason
-    if answer is None or answer is trace.attempts[0]:
-        rule = f"rule {trace.rule!r}: " if trace.rule else ""
-        reason = re.split(r", which | \(", why, maxsplit=1)[0]
-        return rule + re.sub(r"\b(tier \w+) or above$", r"\1+", reason)
-    if " was not sufficient: " in why:
-        return "escalated: " + why.split(" was not sufficient: ", 1)[1]
-    return f"after {why}"
+    style = "red" if trace.model is None else "" if trace.outcome == "sufficient" else "yellow"
+    return Text(visible(in_short(trace), WHY_CHARACTERS), style=style)
 
 
 def summary(traces: Sequence[Trace]) -> Text:
@@ -166,199 +135,6 @@ def summary(traces: Sequence[Trace]) -> Text:
         f"{number_of(len(traces), 'step')}, {', '.join(parts)}: {comparison(Totals.of(traces), references)}.",
         style="bold",
     )
-
-
-# The story of one step
-
-
-def step_story(trace: Trace, number: int | None = None) -> RenderableType:
-    """One step explained: a sentence, the candidates, the attempts, and what else is known.
-
-    Args:
-        trace: The step.
-        number: Its place in the table of its thread, from 1.
-    """
-    parts: list[RenderableType] = [headline(trace, number), Text()]
-    if trace.candidates:
-        parts += [Text("Candidates, in the order of the decision", style="bold")]
-        parts += [candidates_table(trace.candidates), Text()]
-    if trace.attempts:
-        parts += [Text("Attempts", style="bold"), attempts_table(trace.attempts), Text()]
-        parts += [attempt_line(n, attempt) for n, attempt in enumerate(trace.attempts, 1)]
-        parts += [Text()]
-    if trace.passed:
-        parts += [Text("Could not be asked", style="bold"), *(passed_line(one) for one in trace.passed[:20]), Text()]
-    return Group(*parts, Text("What else is known", style="bold"), facts_table(trace))
-
-
-def headline(trace: Trace, number: int | None) -> Text:
-    """Who answered and why, in a sentence."""
-    step = f"Step {number}" if number is not None else f"Step {name(trace.step_id)}"
-    node = "" if trace.node is None else f" at node {name(trace.node)}"
-    start = f"{step} ({name(trace.kind)}{node}): "
-    failed = listed([fate(attempt) for attempt in trace.attempts if attempt is not trace.answer])
-    if trace.model is None:
-        ending = ENDINGS.get(trace.outcome, visible(trace.outcome))
-        return Text(f"{start}no model answered: {'; '.join(filter(None, [ending, failed]))}.", style="bold")
-    if trace.cache == "hit":
-        return Text(f"{start}answered from the cache, with an answer of {name(trace.model)}.", style="bold")
-    because = visible(next((c.reason for c in trace.candidates if c.model == trace.model), trace.reason))
-    best = "" if trace.outcome == "sufficient" else ", as the best there was,"
-    if failed:
-        return Text(f"{start}{failed}, so {name(trace.model)} answered{best} ({because}).", style="bold")
-    return Text(f"{start}{name(trace.model)} answered{best}: {because}.", style="bold")
-
-
-def fate(attempt: AttemptRecord) -> str:
-    """What became of an attempt whose answer was not given."""
-    failure, model = attempt.failure, name(attempt.model)
-    if attempt.lost_race:
-        return f"{model} was slower"
-    if failure is None:
-        return f"{model} was not sufficient ({visible('; '.join(attempt.problems), 160) or 'unknown why'})"
-    status = f" with {failure.status}" if failure.status and failure.status >= 400 else ""
-    return f"{model} failed{status} ({visible(failure.kind, 40)})"
-
-
-def candidates_table(candidates: Sequence[CandidateRecord]) -> RenderableType:
-    """Every model as the decision saw it."""
-    styles = ["" if candidate.kept else "dim" for candidate in candidates]
-
-    def styled(texts: Iterable[str]) -> tuple[Text, ...]:
-        return tuple(Text(text, style=style) for text, style in zip(texts, styles, strict=True))
-
-    return FittingTable(
-        (
-            Column(header="model", cells=styled(name(c.model) for c in candidates), least=8),
-            Column(header="", cells=styled("kept" if c.kept else "refused" for c in candidates)),
-            Column(header="tier", cells=styled(name(c.tier) for c in candidates), rank=2),
-            Column(
-                header="expected cost",
-                cells=styled(money(c.expected_usd) for c in candidates),
-                rank=1,
-                right=True,
-            ),
-            Column(header="reason", cells=styled(visible(c.reason) for c in candidates), least=24),
-        )
-    )
-
-
-def attempts_table(attempts: Sequence[AttemptRecord]) -> RenderableType:
-    """What was tried, with figures; the reasons are sentences below it."""
-    tokens = (in_and_out(a.input_tokens, a.output_tokens, estimated=a.estimated) for a in attempts)
-    first = (duration(a.first_token_seconds) for a in attempts)
-    return FittingTable(
-        (
-            Column(header="#", cells=cells((str(n) for n in range(1, len(attempts) + 1)), "dim"), right=True),
-            Column(header="model", cells=cells(name(a.model) for a in attempts), least=8),
-            Column(header="result", cells=tuple(result_cell(a) for a in attempts), least=10),
-            Column(header="began", cells=cells(f"+{duration(a.began_seconds)}" for a in attempts), rank=3, right=True),
-            Column(header="1st token", cells=cells(first), rank=2, right=True),
-            Column(header="took", cells=cells(duration(a.seconds) for a in attempts), rank=1, right=True),
-            Column(header="in/out", cells=cells(tokens), rank=4, right=True),
-            Column(header="cached", cells=cells(cached(a) for a in attempts), rank=5, right=True),
-            Column(header="cost", cells=cells(money(a.cost_usd) for a in attempts), right=True),
-        )
-    )
-
-
-def result_cell(attempt: AttemptRecord) -> Text:
-    """How an attempt ended, in a word or two."""
-    style = "red" if attempt.failure else "yellow" if attempt.problems else "green"
-    return Text(result(attempt), style=style)
-
-
-def result(attempt: AttemptRecord) -> str:
-    """`ok`, `not sufficient`, or the kind of failure with its HTTP status."""
-    failure = attempt.failure
-    if attempt.lost_race:
-        return "lost the race"
-    if failure is None:
-        return "not sufficient" if attempt.problems else "ok"
-    return visible(f"{failure.kind} {failure.status}" if failure.status else failure.kind, 40)
-
-
-def cached(attempt: AttemptRecord) -> str:
-    """Share of the prompt that the provider's prompt cache served."""
-    if not attempt.cache_read_tokens or not attempt.input_tokens:
-        return "–"
-    return percent(attempt.cache_read_tokens, attempt.input_tokens)
-
-
-def attempt_line(number: int, attempt: AttemptRecord) -> RenderableType:
-    """Why an attempt was made and how it ended, in words."""
-    line = Text(f"{number}. {name(attempt.model)}")
-    line.append(f" was tried first: {visible(attempt.why)}." if number == 1 else f", because {visible(attempt.why)}.")
-    line.append(circumstances(attempt))
-    failure = attempt.failure
-    if attempt.lost_race:
-        line.append(" Another call answered first, and this one was ended.")
-    elif failure is not None:
-        phase = PHASES.get(failure.phase, visible(failure.phase, 40))
-        said = ": ".join(visible(part) for part in (failure.code, failure.text) if part)
-        line.append(f" It failed {phase}{f', saying: {said}' if said else ''}.")
-    if attempt.problems:
-        line.append(f" Its answer was not sufficient: {visible('; '.join(attempt.problems))}.")
-    if attempt.shown_characters and failure is not None:
-        line.append(f" {number_of(attempt.shown_characters, 'character')} of it had been shown.")
-    if attempt.finish is not None and failure is None:
-        line.append(f" It ended with {visible(attempt.finish, 40)}.")
-    return Padding(line, (0, 0, 0, 2))
-
-
-def circumstances(attempt: AttemptRecord) -> str:
-    """What was particular about an attempt, in sentences."""
-    told = []
-    if attempt.waited_seconds:
-        told.append(f"{duration(attempt.waited_seconds)} were waited before.")
-    if attempt.is_probe:
-        told.append("It was the probe of an open circuit.")
-    if attempt.redacted:
-        told.append("Personal data and secrets were replaced in what it was asked.")
-    if attempt.repairs:
-        told.append(f"In the history that others wrote: {visible('; '.join(attempt.repairs), 200)}.")
-    return "".join(f" {sentence}" for sentence in told)
-
-
-def passed_line(passed: PassedRecord) -> RenderableType:
-    """Who could not be asked, and why."""
-    line = Text(f"{name(passed.model)} could not be asked at +{duration(passed.at_seconds)}: {visible(passed.why)}")
-    return Padding(line, (0, 0, 0, 2))
-
-
-def facts_table(trace: Trace) -> RenderableType:
-    """What else the trace knows, one fact a line."""
-    facts = [(label, text) for label, text in facts_of(trace) if text]
-    return FittingTable(
-        (
-            Column(header="", cells=cells((label for label, _ in facts), "dim")),
-            Column(header="", cells=cells(text for _, text in facts), least=20),
-        )
-    )
-
-
-def facts_of(trace: Trace) -> Iterable[tuple[str, str]]:
-    """Facts with their labels; what is not known has no text."""
-    references = [name(trace.reference)] if trace.reference is not None else []
-    yield "kind", f"{name(trace.kind)}, because {visible(trace.kind_from)}" if trace.kind_from else ""
-    yield "rule", visible(trace.rule) if trace.rule else ""
-    yield "prompt", f"~{trace.input_tokens} tokens when the decision was made" if trace.input_tokens else ""
-    yield "cost", comparison(Totals.of([trace]), references)
-    yield "time", f"{duration(trace.seconds)}, of which the router's own {duration(trace.router_seconds)}"
-    yield "cache", "" if trace.cache == "off" else trace.cache
-    yield "resumed", visible("; ".join(trace.resumed))
-    yield "degraded", visible("; ".join(trace.degraded))
-    yield "feedback", "; ".join(verdict(feedback) for feedback in trace.feedback[:20])
-    yield "thread", name(trace.thread) if trace.thread is not None else ""
-    yield "graph step", "" if trace.graph_step is None else str(trace.graph_step)
-    yield "task", visible(trace.task, 80) if trace.task else ""
-    yield "step id", visible(trace.step_id, 80)
-
-
-def verdict(feedback: FeedbackRecord) -> str:
-    """A verdict in words."""
-    reason = f" ({visible(feedback.reason)})" if feedback.reason else ""
-    return f"score {feedback.score:g}{reason}"
 
 
 # Threads
