@@ -13,7 +13,7 @@ Per tenant, ids as digests (`Keys`):
     sr:{t:…}:lessons-<kind>            zset   ids of a kind's verified lessons, by last change
     sr:{t:…}:effect-<kind>             hash   what lessons did there: a tally for each side and lesson
     sr:{t:…}:budget-<span>[:<whose>]   hash   what was spent of budgets (`live/ledger_orders.py`)
-    sr:{t:…}:journal:<task>            hash   what an unfinished stream has said; minutes
+    sr:{t:…}:journal:<place>           hash   what unfinished streams have said (`live/journal_scripts.py`); minutes
     sr:{t:…}:compacting-<kind>         string lease of a compaction; a minute
     sr:{d}:health:<model>:<settings>   string a deployment's health, for all tenants; a day
     sr:{d}:index-growth:<alias>        string lease of a growing index; a minute
@@ -126,9 +126,9 @@ class Places:
         """What the tenant, or one of its users or threads, has spent in a span of time."""
         return self.keys.tenant(self.tenant, f"budget-{span}", *ids)
 
-    def journal(self, task: str) -> str:
-        """What an unfinished stream of a task has said."""
-        return self.keys.tenant(self.tenant, "journal", task)
+    def journal(self, place: str) -> str:
+        """What unfinished streams have said that were called from a place in a graph (`JournalPlace.name`)."""
+        return self.keys.tenant(self.tenant, "journal", place)
 
     def pending(self, record: str) -> str:
         """A label that came before its outcome."""

@@ -13,10 +13,13 @@ from typing import Any, Protocol
 import redis
 
 from steprouter.answering.budgets import Budget
+from steprouter.memory.journal import JournalPlace
 from steprouter.memory.recall import Missing
 from steprouter.memory.session import RECENT
 from steprouter.step.step import Step
 
+from ..live.journal_cipher import Cipher
+from ..live.journal_records import read_entries
 from ..live.ledger_orders import Counter, counters
 from .index import Indexes, IndexSpec
 from .pipeline import Command
@@ -35,6 +38,7 @@ class Query:
         vector: Its text as float32 bytes; None if it was not embedded.
         models: Names of the router's models.
         scope: What must match to the letter for a cached answer to be looked for; None looks for none.
+        journal: Where the call's journal is; None looks for none.
     """
 
     places: Places
@@ -42,6 +46,7 @@ class Query:
     vector: bytes | None = field(default=None, repr=False)
     models: tuple[str, ...] = ()
     scope: str | None = None
+    journal: JournalPlace | None = None
 
 
 class Section(Protocol):
@@ -156,18 +161,27 @@ class BudgetSection:
 
 
 class JournalSection:
-    """What an interrupted run of this very task had said."""
+    """What interrupted runs of this very call had said.
+
+    Args:
+        cipher: Opens what was encrypted; None where no key is set.
+    """
 
     name = "journal"
 
+    def __init__(self, cipher: Cipher | None = None) -> None:
+        self.cipher = cipher
+
     def commands(self, query: Query) -> Sequence[Command]:
-        """The task's hash; nothing outside a graph."""
-        task = query.step.place.task
-        return () if task is None else (("HGETALL", query.places.journal(task)),)
+        """The hash of the call's place; nothing outside a graph."""
+        place = query.journal
+        return () if place is None else (("HGETALL", query.places.journal(place.name)),)
 
     def parse(self, query: Query, replies: Sequence[Any]) -> Any:
-        """Raw fields."""
-        return record(replies[0])
+        """The `JournalEntry` of each."""
+        assert query.journal is not None
+        key, tenant = query.places.journal(query.journal.name), query.places.tenant
+        return read_entries(pairs(replies[0]), key, tenant, self.cipher)
 
 
 CANDIDATES = 4
@@ -202,12 +216,6 @@ class CacheSection:
     def parse(self, query: Query, replies: Sequence[Any]) -> Any:
         """The `Found` ones, nearest first."""
         return parse(replies[0])
-
-
-def record(reply: Any) -> Mapping[bytes, bytes] | Missing:
-    """The fields of a record, unless a newer version wrote it."""
-    kept = pairs(reply)
-    return newer(kept.get(b"v")) or kept
 
 
 REMEMBERED: tuple[Section, ...] = (SessionSection(), CountersSection())
