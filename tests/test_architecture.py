@@ -39,6 +39,7 @@ def test_the_public_names_are_these_and_no_others():
         "NoAbleModel",
         "Policy",
         "Price",
+        "Resumption",
         "Rule",
         "StepKind",
         "StepRouter",

@@ -100,7 +100,7 @@ def test_a_shown_example_is_part_of_what_is_said_and_of_what_is_set_aside():
     lesson = Lesson(id="l", kind="chat", task="How?", result="So.", tokens=300)
     shown = Example(lesson=lesson, shown=True, propensity=0.9)
     plain, taught = prepared(), prepared(example=shown)
-    assert taught.call.lesson_tokens == 300
+    assert taught.call.added_tokens == 300
     assert taught.claim.tokens - plain.claim.tokens == 345  # with the margin of an estimate
     assert taught.claim.usd > plain.claim.usd
     assert "So." in taught.call.ask.messages[0].content

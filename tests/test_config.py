@@ -113,6 +113,13 @@ def test_abilities_and_tags_of_a_model_are_read_as_stated(loaded: Load) -> None:
     assert local.tags == {"inside"}
 
 
+def test_how_a_model_takes_partial_turns_is_read_as_stated(loaded: Load) -> None:
+    stated = "abilities: {prefill_with_tools: true}\n    prefill_style: continue_final_message"
+    local = loaded(WHOLE.replace("abilities: {images: false}", stated).replace("tools: json_schema", "tools: native"))
+    assert local.models[1].prefill_style == "continue_final_message"
+    assert local.models[1].abilities == Abilities(prefill_with_tools=True)
+
+
 def test_environment_variables_win_over_the_file(loaded: Load) -> None:
     config = loaded(WHOLE, STEPROUTER_STORE="memory", STEPROUTER_TENANT="other", STEPROUTER_MODE="observe")
     assert (config.store, config.tenant, config.policy.mode) == ("memory", "other", "observe")
@@ -147,6 +154,7 @@ def test_the_place_of_traces_is_read_without_the_keys_of_models(tmp_path: Path) 
         (("input: 0.2", "input: -1"), "line 4, models[0].price: price input must be USD per million tokens, 0 or"),
         (("input: 0.2, ", ""), "line 4, models[0].price.input: is missing; it must be given"),
         (("{images: false}", "[images]"), "line 11, models[1].abilities: must be a mapping of fields, got a list"),
+        (("low", "low\n    prefill_style: suffix"), "line 9, models[1].prefill_style: must be 'assistant', 'prefix',"),
         (("acme", "no"), "line 22, tenant: must be text, in quotes where YAML would read it otherwise, got False"),
         (("name: local", "name: small"), "line 5, models[1].name: model names must be unique, got 'small' twice"),
         (("http:", "ftp:"), "line 5, models[1]: base_url of 'local' must begin with http:// or https://, got 'ftp"),

@@ -19,6 +19,7 @@ from steprouter.memory.recall import NOT_KEPT, Missing, Recalled
 from steprouter.models.card import ModelCard, Price, Tier
 from steprouter.models.cost import Usage
 from steprouter.routing.policy import Policy
+from steprouter.routing.resumption import Resumption
 from steprouter.step.ask import Ask
 from steprouter.step.step import Needs, Step, StepKind
 from steprouter.testing import FrozenClock
@@ -72,7 +73,10 @@ class ListWire:
 class Bench:
     """A driver over two wires, and what it settled and told."""
 
-    def __init__(self, small: ListWire, large: ListWire | None = None, *, mind: Any = None) -> None:
+    def __init__(
+        self, small: ListWire, large: ListWire | None = None, *, mind: Any = None, policy: Policy | None = None
+    ) -> None:
+        self.policy = policy
         self.clock = small.clock or FrozenClock()
         self.settled: list[tuple[Run, Outcome]] = []
         self.told: list[str] = []
@@ -86,7 +90,7 @@ class Bench:
         )
 
     def begin(self, policy: Policy | None = None) -> Run:
-        flow = run_step(STEP, ASK, Setting(cards=CARDS, policy=policy or Policy()))
+        flow = run_step(STEP, ASK, Setting(cards=CARDS, policy=policy or self.policy or Policy()))
         return self.driver.begin(STEP, flow, lambda note: self.told.append(note.event))
 
     async def play(self, *, asynchronous: bool, watched: bool = True) -> tuple[str, Outcome]:
@@ -140,7 +144,8 @@ async def test_a_wire_that_raises_makes_a_failed_attempt_and_the_next_model_answ
 
 @colours
 async def test_a_stream_without_a_finish_is_a_failure_however_it_ended(asynchronous):
-    _, outcome = await Bench(ListWire(Delta("Hello"))).play(asynchronous=asynchronous)
+    policy = Policy(resume=Resumption(resumes=0))
+    _, outcome = await Bench(ListWire(Delta("Hello you")), policy=policy).play(asynchronous=asynchronous)
     failure = outcome.attempts[0].failure
     assert failure is not None
     assert (failure.kind, failure.phase, outcome.answered_by) == ("truncated", Phase.IN_TEXT, None)

@@ -247,7 +247,7 @@ def test_the_stronger_model_that_takes_over_is_asked_without_the_example():
     calls, outcome = driven(setting, (LESSON,), [empty, good])
     assert drawn(STEP.id) > 1e-9
     assert calls[0].ask.messages[0].content.endswith("The task now:\nhi?")
-    assert (calls[0].lesson_tokens, calls[1].lesson_tokens, calls[1].ask is ASK) == (70, 0, True)
+    assert (calls[0].added_tokens, calls[1].added_tokens, calls[1].ask is ASK) == (70, 0, True)
     assert outcome.decision.candidate("large").example is None
 
 

@@ -18,7 +18,7 @@ from steprouter.answering.answer import Delta, ToolPiece
 from steprouter.answering.attempt import Attempt
 from steprouter.answering.failures import Seen
 from steprouter.answering.shape import Shaping
-from steprouter.drive import Driver, Run, Take, passing_errors
+from steprouter.drive import Driver, Run, passing_errors
 from steprouter.flow import Call, Race, Settle
 from steprouter.models.card import ModelCard
 from steprouter.models.cost import Usage
@@ -28,6 +28,7 @@ from steprouter.providers.wire import Timeouts
 from steprouter.racing import BEATEN, Racing, arace, race
 from steprouter.step.ask import Ask
 from steprouter.step.step import Needs, Step, StepKind
+from steprouter.taking import Take
 from steprouter.testing import FrozenClock, Reply, Request, ScriptedChatModel, SimulatedProvider, say
 
 ASK = Ask(messages=(HumanMessage("hi"),))
@@ -137,14 +138,14 @@ class Track:
         self.attempts: tuple[Attempt, ...] = ()
 
     def begin(self, call: Call) -> Take:
-        shaper = Shaping().start(watched=True)
+        shaper = Shaping().start(watched=True, now=self.clock.monotonic)
         return Take(command=call, shaper=shaper, clock=self.clock, step=STEP, began=0.0, run_began=0.0)
 
     def stream(self) -> Any:
-        return race(self.racing, lambda call: self.wires[call.model].stream(call.ask, TIMEOUTS))
+        return race(self.racing, lambda take: self.wires[take.command.model].stream(take.command.ask, TIMEOUTS))
 
     def astream(self) -> Any:
-        return arace(self.racing, lambda call: self.wires[call.model].astream(call.ask, TIMEOUTS))
+        return arace(self.racing, lambda take: self.wires[take.command.model].astream(take.command.ask, TIMEOUTS))
 
     def run(self) -> Iterator[Delta]:
         self.attempts = yield from self.stream()
@@ -329,7 +330,7 @@ async def test_a_race_in_which_every_call_fails_gives_every_failure(asynchronous
 @colours
 async def test_a_winner_may_still_break_and_nobody_answers_instead(asynchronous):
     gate = Gate()
-    track = Track(GatedWire(gate, *HELLO), GatedWire(Delta("Hel"), OSError("gone")))
+    track = Track(GatedWire(gate, *HELLO), GatedWire(Delta("Hel lo"), OSError("gone")))
     assert await track.play(asynchronous=asynchronous) == ("Hel", ("model-1 cancelled", "model-2 broken_stream"))
     assert [attempt.shown for attempt in track.attempts] == ["", "Hel"]
     gate.event.set()
@@ -484,7 +485,7 @@ def test_a_model_may_set_a_context_variable_around_its_stream():
 
 
 def test_pieces_come_no_faster_than_they_are_taken():
-    wire = GatedWire(*HELLO)
+    wire = GatedWire(Delta("Hello "), *HELLO)
     with closing(Track(wire).stream()) as pieces:
         next(pieces)
         assert wire.said == 1

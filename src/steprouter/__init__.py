@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .routing.content_filter import ContentFilter
     from .routing.decision import Decision
     from .routing.policy import Policy
+    from .routing.resumption import Resumption
     from .routing.rules import Rule
     from .step.step import StepKind
     from .tracing.record import Trace
@@ -50,6 +51,7 @@ __all__ = [
     "NoAbleModel",
     "Policy",
     "Price",
+    "Resumption",
     "Rule",
     "StepKind",
     "StepRouter",
@@ -80,6 +82,7 @@ PLACES = {
     "routing.content_filter": ("ContentFilter",),
     "routing.decision": ("Decision",),
     "routing.policy": ("Policy",),
+    "routing.resumption": ("Resumption",),
     "routing.rules": ("Rule",),
     "step.step": ("StepKind",),
     "tracing.record": ("Trace",),

@@ -12,6 +12,8 @@ from .answering.budgets import worst_case
 from .answering.check import problems
 from .answering.claims import Claim, Granted
 from .answering.content import redacted
+from .answering.continuing import continued
+from .answering.cursor import Cursor
 from .answering.example import with_example
 from .answering.failures import Failure, FailureKind, Phase, cancelled
 from .answering.handover import repaired, unable
@@ -21,13 +23,30 @@ from .answering.patience import Timeouts, patience
 from .answering.progress import Progress, Situation
 from .answering.prompt_cache import cached
 from .answering.remaining import is_objection, upward
+from .answering.resume import (
+    Able,
+    Break,
+    Continuation,
+    Resumed,
+    Rung,
+    Salvage,
+    finished,
+    is_complete,
+    refused_prefill,
+    tokens_left,
+)
+from .answering.resuming import Resuming
+from .answering.seam import Joined, Unjoinable
 from .answering.shape import Hold, Shaping
 from .answering.speaker import Speaker, speaker_of, thinks
 from .commands import Call
+from .memory.journal import JournalEntry
 from .memory.lessons import Lessons
 from .memory.recall import Recalled
 from .memory.session import Session
 from .models.card import ModelCard
+from .models.cost import Usage
+from .models.tokens import estimate_tokens
 from .routing.decide import conditions_of
 from .routing.decision import Decision
 from .routing.policy import OUTPUT_TOKENS, Policy
@@ -88,9 +107,10 @@ class Prepared:
     repairs: tuple[str, ...] = ()
 
 
-def situation_of(step: Step, decision: Decision, setting: Setting, recalled: Recalled) -> Situation:
+def situation_of(step: Step, ask: Ask, decision: Decision, setting: Setting, recalled: Recalled) -> Situation:
     """What the moves of a step rest on."""
     session = recalled.section("session")
+    ranks = {candidate.model: candidate.tier.rank for candidate in decision.candidates}
     return Situation(
         step=step,
         decision=decision,
@@ -98,6 +118,18 @@ def situation_of(step: Step, decision: Decision, setting: Setting, recalled: Rec
         windows={card.name: card.window_tokens for card in setting.cards},
         warm=session.warm if isinstance(session, Session) else {},
         conditions=conditions_of(recalled),
+        able={card.name: able_of(card, ask, ranks.get(card.name, 0)) for card in setting.cards},
+    )
+
+
+def able_of(card: ModelCard, ask: Ask, rank: int) -> Able:
+    """How a model can go on with an answer."""
+    return Able(
+        model=card.name,
+        rank=rank,
+        prefill=card.abilities.prefill,
+        prefill_with_tools=card.abilities.prefill_with_tools,
+        thinks=thinks(card, ask.settings),
     )
 
 
@@ -111,18 +143,24 @@ def prepare(
     sent = ask if example is None else with_example(ask, example.lesson)
     if move.redacted:
         sent, _ = redacted(sent)
+    going = move.continuation
+    if going is not None:
+        sent = continued(sent, going.salvage, going.rung)
     history = repaired(sent.messages, speaker)
     if history.messages is not sent.messages:
         sent = replace(sent, messages=history.messages)
     if setting.policy.prompt_caching:
         sent = cached(sent, speaker, key=step.cache_key, tokens=step.needs.input_tokens)
+    added = candidate.lesson_tokens
+    if going is not None and going.rung is not Rung.CURSOR:
+        added += estimate_tokens(going.salvage.shown)
     # A second call beside another has a name of its own: what comes after the two has the next number.
     reservation = f"{step.id}-{len(progress.events) + 1}{'-hedge' if is_hedge else ''}"
     tokens, usd = worst_case(
         step.needs,
         card.price,
         expected_output_tokens=OUTPUT_TOKENS[step.kind],
-        added_tokens=candidate.lesson_tokens,
+        added_tokens=added,
     )
     return Prepared(
         call=Call(
@@ -130,9 +168,13 @@ def prepare(
             model=move.model,
             why=move.why,
             ask=sent,
-            shaping=shaping_for(ask, setting.policy),
+            shaping=shaping_for(ask, setting.policy, going),
             timeouts=timeouts_of(card, ask, situation, progress),
-            lesson_tokens=candidate.lesson_tokens,
+            added_tokens=added,
+            goes_on=going is not None,
+            is_structured=ask.tools.response_format is not None,
+            cursor=going.salvage.cursor if going is not None and going.rung is Rung.CURSOR else None,
+            billed=going.billed if going is not None and going.rung is Rung.CURSOR else Usage(),
         ),
         claim=Claim(
             reservation=reservation,
@@ -160,14 +202,18 @@ def timeouts_of(card: ModelCard, ask: Ask, situation: Situation, progress: Progr
     )
 
 
-def shaping_for(ask: Ask, policy: Policy) -> Shaping:
-    """What the consumer may see of an answer before it is checked."""
+def shaping_for(ask: Ask, policy: Policy, going: Continuation | None) -> Shaping:
+    """What the consumer may see of an answer before it is checked, and how that joins what it has seen."""
     whole = ask.tools.response_format is not None and not policy.stream_structured
-    return Shaping(hold=Hold.EVERYTHING if whole else Hold.TOOL_CALLS)
+    hold = Hold.EVERYTHING if whole else Hold.TOOL_CALLS
+    if going is None:
+        return Shaping(hold=hold)
+    return Resuming(hold=hold, ask=ask, salvage=going.salvage, rung=going.rung)
 
 
 def judged(attempt: Attempt, prepared: Prepared, ask: Ask, policy: Policy, *, is_probe: bool) -> Attempt:
     """An attempt with what the checks say of its answer, and with how it came about."""
+    attempt = mended(attempt, ask)
     if prepared.move.redacted and attempt.answer is not None and (marker := marker_in(attempt.answer)) is not None:
         # A tool that is called with a marker instead of an address would do something nobody asked for.
         attempt = replace(attempt, answer=None, failure=unusable(attempt, marker))
@@ -181,7 +227,82 @@ def judged(attempt: Attempt, prepared: Prepared, ask: Ask, policy: Policy, *, is
         redacted=prepared.move.redacted,
         redactable=asks_again and not prepared.move.redacted and bool(redacted(prepared.call.ask)[1]),
         is_probe=is_probe,
+        resumed=None if prepared.move.continuation is None else resumed(attempt, prepared.move.continuation),
     )
+
+
+def mended(attempt: Attempt, ask: Ask) -> Attempt:
+    """An attempt that broke off when all had come that makes an answer, as one that answered."""
+    salvage, failure = attempt.salvage, attempt.failure
+    if salvage is None or failure is None:
+        return attempt
+    if not is_complete(Break(salvage=salvage, failure=failure, tokens_left=tokens_left(ask, salvage))):
+        return attempt
+    answer = finished(salvage)
+    said = answer.text + "".join(call.name + call.raw for call in answer.tool_calls)
+    usage = replace(
+        attempt.usage, output_tokens=max(attempt.usage.output_tokens, estimate_tokens(said)), estimated=True
+    )
+    return replace(attempt, answer=replace(answer, usage=usage), failure=None, kept=failure)
+
+
+def resumed(attempt: Attempt, going: Continuation) -> Resumed:
+    """What came of a continuation."""
+    salvage, failure = attempt.salvage, attempt.failure
+    failed = None
+    if failure is not None and (salvage is None or len(salvage.shown) <= len(going.salvage.shown)):
+        failed = f"it failed: {failure.kind}"
+        if isinstance(attempt.join, Unjoinable):
+            failed = attempt.join.why
+        elif going.rung is Rung.PREFILL and refused_prefill(failure):
+            failed = "it refused a partial turn"
+    return Resumed(
+        left=going.left,
+        model=going.model,
+        rung=going.rung,
+        at_char=len(going.salvage.shown),
+        failed=failed,
+        join=attempt.join if isinstance(attempt.join, Joined) else None,
+        skipped=going.skipped,
+    )
+
+
+def recovered(entry: JournalEntry, ask: Ask, step: Step) -> Attempt:
+    """What a process that ended had said of this answer, as the attempt it was."""
+    segment = entry.segments[-1]
+    failure = Failure(
+        kind=FailureKind.BROKEN_STREAM,
+        phase=Phase.IN_TOOL_CALL if entry.calls else Phase.IN_TEXT,
+        model=segment.model,
+        text="the process that answered has ended",
+    )
+    spoken = entry.text + "".join(call.name + call.raw for call in entry.calls)
+    usage = Usage(input_tokens=step.needs.input_tokens, output_tokens=estimate_tokens(spoken), estimated=True)
+    left = Attempt(
+        id=segment.attempt,
+        model=segment.model,
+        why="by a process that has ended",
+        failure=failure,
+        usage=usage,
+        salvage=Salvage(
+            shown=entry.text,
+            calls=entry.calls,
+            is_structured=ask.tools.response_format is not None,
+            seen=bool(entry.facts.get("seen")),
+            is_left=True,
+            cursor=cursor_of(entry.facts.get("cursor")),
+        ),
+    )
+    left = mended(left, ask)
+    return left if left.answer is None else replace(left, problems=problems(left.answer, ask))
+
+
+def cursor_of(kept: object) -> Cursor | None:
+    """Where a provider replays an answer, as a journal keeps it; None where it says nothing of that."""
+    match kept:
+        case [str(response_id), int(after)] if response_id and after >= 0:
+            return Cursor(response_id=response_id, after=after)
+    return None
 
 
 def marker_in(answer: Answer) -> str | None:
@@ -215,7 +336,7 @@ def hedged(
 ) -> tuple[Prepared, float] | None:
     """A second call, and after how many seconds to make it if the first has said nothing; None where none is wanted."""
     step, conditions, move = situation.step, situation.conditions, first.move
-    if not setting.policy.hedge or grant.is_probe or move.ignores_budget or move.redacted:
+    if not setting.policy.hedge or grant.is_probe or move.ignores_budget or move.redacted or move.continuation:
         return None
     if len(progress.attempts) + 2 > setting.policy.max_attempts:
         return None

@@ -19,7 +19,8 @@ from pydantic import ConfigDict, Field, InstanceOf, ValidationError
 from .answering.answer import Delta
 from .answering.budgets import Budget
 from .arguments import budgets_of, card_of, refuse_reserved, refuse_unknown_fields, refuse_wrong_kinds
-from .drive import Clock, Run
+from .clock import Clock
+from .drive import Run
 from .engine import Engine
 from .errors import ConfigError
 from .keeping import Keeping

@@ -11,12 +11,15 @@ from typing import Any, Generic, Literal, TypeVar
 
 from .answering.attempt import Attempt
 from .answering.claims import Claim, Grant
+from .answering.cursor import Cursor
 from .answering.moves import GiveUp
 from .answering.patience import Timeouts
 from .answering.progress import Progress
 from .answering.shape import Shaping
 from .memory.drafts import Material
+from .memory.journal import JournalEntry
 from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
+from .models.cost import Usage
 from .routing.decision import Decision
 from .step.ask import Ask
 from .step.step import Step
@@ -73,7 +76,11 @@ class Call(Command[Attempt]):
         ask: What to say to it.
         shaping: What the consumer may see before the answer is checked.
         timeouts: How long it may take.
-        lesson_tokens: What an example in it adds to the step's own prompt.
+        added_tokens: What an example in it, and what is gone on with, add to the step's own prompt.
+        goes_on: Whether it goes on with an answer; else it begins one.
+        is_structured: Whether the answer is JSON because a format was asked for.
+        cursor: Where its provider replays the answer from; None asks for one.
+        billed: What was taken as billed for the same answer before, where a provider bills the whole once.
     """
 
     id: str = ""
@@ -82,7 +89,11 @@ class Call(Command[Attempt]):
     ask: Ask = field(repr=False)
     shaping: Shaping = field(default_factory=Shaping)
     timeouts: Timeouts = field(default_factory=Timeouts)
-    lesson_tokens: int = 0
+    added_tokens: int = 0
+    goes_on: bool = False
+    is_structured: bool = False
+    cursor: Cursor | None = None
+    billed: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +126,24 @@ class Note(Command[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOver(Command[bool]):
+    """Take over the journal of an answer that an ended process has left. The reply is False if somebody else has."""
+
+    step: Step
+    entry: JournalEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settle(Command[None]):
-    """Hand what happened to memory and trace, off the path. The flow's last word."""
+    """Hand what happened to memory and trace, off the path. The flow's last word.
+
+    Attributes:
+        outcome: What happened.
+        leaves_journal: Whether what an unfinished answer has said is kept, for whoever asks the same again.
+    """
 
     outcome: Outcome
+    leaves_journal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,36 +6,33 @@ async generator returns no value, so its last item is the attempt; everything el
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from .answering.answer import Answer, Delta
+from .answering.answer import Delta
 from .answering.attempt import Attempt
-from .answering.billing import billed_usage
 from .answering.claims import Claim, Grant, Granted
-from .answering.failures import Failure, FailureKind, cancelled, classify, truncated
 from .answering.health import Conditions
-from .answering.shape import Shaper
+from .clock import Clock
 from .errors import ConfigError
-from .flow import Call, Command, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, Wait
+from .flow import Call, Command, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, TakeOver, Wait
+from .journaling import Journals, Pen, Scribe
+from .leaving import Leavings
+from .memory.journal import JournalPlace, place_of
 from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
-from .models.cost import Usage
-from .models.tokens import estimate_tokens
-from .providers.deadline import OutOfTime, awithin, within
+from .providers.deadline import awithin, within
+from .providers.responses_cursor import Bookmark, ResumableWire
 from .providers.wire import Wire
 from .racing import Racing, arace, race
 from .routing.decision import Decision
 from .step.step import Step
+from .taking import Beat, Take
 from .tracing.record import Trace
 
 Tell = Callable[[Note], None]
 Close = Callable[["Run", Outcome], None]
-Beat = Callable[[], None]
 
 
 class Embeds(Protocol):
@@ -86,35 +83,6 @@ class Live(Protocol):
         ...
 
 
-class Clock(Protocol):
-    """Time as the driver needs it; `steprouter.testing.FrozenClock` is one."""
-
-    def now(self) -> float:
-        """Unix time in seconds."""
-        ...
-
-    def monotonic(self) -> float:
-        """Seconds that only go forward."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-    async def asleep(self, seconds: float) -> None:
-        """Wait without blocking the event loop."""
-        ...
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    now = staticmethod(time.time)
-    monotonic = staticmethod(time.monotonic)
-    sleep = staticmethod(time.sleep)
-    asleep = staticmethod(asyncio.sleep)
-
-
 def passing_errors() -> tuple[type[Exception], ...]:
     """Errors that are no failure of a model: the caller's mistakes, and LangGraph's control flow.
 
@@ -136,6 +104,10 @@ class Run:
         seconds: How long the whole step took, once it is settled.
         trace: Its story, once it is settled.
         has_attempted: Whether any model was called.
+        place: Where its journal is kept; None where it has none.
+        pen: Writes its journal; None while there is nothing to write.
+        scribe: Notes what the attempt says that is being made, or was made last.
+        kept: Answers that their providers keep and go on with: id and model of the call, and how far it was taken.
     """
 
     def __init__(self, step: Step, flow: Flow[Outcome], tell: Tell, began: float, beat: Beat | None = None) -> None:
@@ -151,6 +123,10 @@ class Run:
         self.trace: Trace | None = None
         self.pending: Command[Any] | None = None
         self.has_attempted = False
+        self.place: JournalPlace | None = None if step.prompt is None else place_of(step.place, step.prompt)
+        self.pen: Pen | None = None
+        self.scribe: Scribe | None = None
+        self.kept: list[tuple[str, str, Bookmark]] = []
         self.send(None)
 
     def __repr__(self) -> str:
@@ -170,78 +146,6 @@ class Run:
         self.pending = None
 
 
-@dataclass(slots=True)
-class Take:
-    """One attempt as it happens: what was said so far, and when."""
-
-    command: Call
-    shaper: Shaper
-    clock: Clock
-    step: Step
-    began: float
-    run_began: float
-    provider: str | None = None
-    beat: Beat | None = None
-    first: float | None = None
-
-    @property
-    def answering(self) -> Take:
-        """The attempt whose pieces are shown; a race has several."""
-        return self
-
-    def feed(self, delta: Delta) -> Delta | None:
-        """The part of a piece that may be shown."""
-        if self.first is None:
-            self.first = self.clock.monotonic()
-        if self.beat is not None:
-            self.beat()
-        return self.shaper.feed(delta)
-
-    def finished(self) -> Attempt:
-        """The attempt, its stream having ended."""
-        if self.shaper.finish is None:
-            return self.attempt(failure=truncated(self.shaper.phase, model=self.command.model))
-        return self.attempt(answer=self.shaper.answer())
-
-    def failed(self, wire: Wire, error: Exception) -> Attempt:
-        """The attempt, its wire having raised."""
-        seen = wire.saw(error)
-        now = self.clock.now()
-        failure = classify(seen, self.shaper.phase, model=self.command.model, error=error, now=now)
-        timeouts = self.command.timeouts
-        hurried = {FailureKind.TIMEOUT_FIRST_TOKEN: timeouts.is_rushed, FailureKind.STALLED: timeouts.is_short}
-        cut_short = hurried.get(failure.kind, False) or isinstance(error, OutOfTime)
-        return replace(self.attempt(failure=failure), cut_short=cut_short)
-
-    def cancelled(self) -> Attempt:
-        """The attempt, its consumer having gone away."""
-        return self.attempt(failure=cancelled(self.shaper.phase, model=self.command.model))
-
-    def attempt(self, answer: Answer | None = None, failure: Failure | None = None) -> Attempt:
-        """The attempt as a value."""
-        return Attempt(
-            id=self.command.id,
-            model=self.command.model,
-            why=self.command.why,
-            answer=answer,
-            failure=failure,
-            shown=self.shaper.shown,
-            usage=self.usage(failure),
-            began_seconds=self.began - self.run_began,
-            seconds=self.clock.monotonic() - self.began,
-            first_token_seconds=None if self.first is None else self.first - self.began,
-        )
-
-    def usage(self, failure: Failure | None) -> Usage:
-        """Tokens to pay for; estimated where the provider did not say, as providers bill what breaks off."""
-        if failure is None and self.shaper.usage is not None:
-            return self.shaper.usage
-        said = self.shaper.answer()
-        spoken = estimate_tokens(said.text) + sum(estimate_tokens(c.name + c.raw) for c in said.tool_calls)
-        asked = self.step.needs.input_tokens + self.command.lesson_tokens
-        return billed_usage(self.provider, failure, self.shaper.usage, asked_tokens=asked, spoken_tokens=spoken)
-
-
 class Driver:
     """Carries out the commands of flows.
 
@@ -254,6 +158,7 @@ class Driver:
         live: Knows how the deployments are and grants calls; None grants all.
         providers: Who runs each model, by name, where that is known.
         hurry: Called when an attempt has failed, so that others learn of it before the step ends; must not wait.
+        journal: Gives what keeps unfinished answers, opened by its first use; None keeps nothing of them.
     """
 
     def __init__(
@@ -267,6 +172,7 @@ class Driver:
         live: Live | None = None,
         providers: Mapping[str, str | None] | None = None,
         hurry: Callable[[], None] | None = None,
+        journal: Callable[[], Journals] | None = None,
     ) -> None:
         self.wires = wires
         self.clock = clock
@@ -276,6 +182,8 @@ class Driver:
         self.live = live
         self.providers = providers or {}
         self.hurry = hurry
+        self.journal = journal
+        self.leavings = Leavings()
 
     def begin(self, step: Step, flow: Flow[Outcome], tell: Tell, beat: Beat | None = None) -> Run:
         """Start a step and drive it through its decision, which spends no money.
@@ -343,10 +251,12 @@ class Driver:
         """Call one model; gives what may be shown and returns the attempt."""
         take, wire = self.take(run, command, watched), self.wires[command.model]
         try:
-            with closing(self.opened(command)) as pieces:
+            with closing(self.opened(take)) as pieces:
                 for delta in pieces:
                     if (shown := take.feed(delta)) is not None:
                         yield shown
+                    if take.shaper.is_over:
+                        break
         except passing_errors():
             self.abandon(run, take)
             raise
@@ -361,10 +271,12 @@ class Driver:
         """As `call`; the attempt is the last item."""
         take, wire = self.take(run, command, watched), self.wires[command.model]
         try:
-            async with aclosing(self.aopened(command)) as pieces:
+            async with aclosing(self.aopened(take)) as pieces:
                 async for delta in pieces:
                     if (shown := take.feed(delta)) is not None:
                         yield shown
+                    if take.shaper.is_over:
+                        break
         except passing_errors():
             self.abandon(run, take)
             raise
@@ -376,20 +288,35 @@ class Driver:
             raise
         yield self.finished(run, take)
 
-    def opened(self, command: Call) -> Generator[Delta, None, None]:
+    def opened(self, take: Take) -> Generator[Delta, None, None]:
         """The pieces of a call, as long as the step has time."""
-        pieces = self.wires[command.model].stream(command.ask, command.timeouts)
+        command, bookmark = take.command, take.bookmark
+        wire: Any = self.wires[command.model]
+        if bookmark is None:
+            pieces = wire.stream(command.ask, command.timeouts)
+        elif command.cursor is None:
+            pieces = wire.stream(command.ask, command.timeouts, bookmark)
+        else:
+            pieces = wire.resume(command.cursor, command.timeouts, bookmark)
         total = command.timeouts.total
         return pieces if total is None else within(pieces, total, command.model)
 
-    def aopened(self, command: Call) -> AsyncGenerator[Delta, None]:
+    def aopened(self, take: Take) -> AsyncGenerator[Delta, None]:
         """As `opened`, without blocking the event loop."""
-        pieces = self.wires[command.model].astream(command.ask, command.timeouts)
+        command, bookmark = take.command, take.bookmark
+        wire: Any = self.wires[command.model]
+        if bookmark is None:
+            pieces = wire.astream(command.ask, command.timeouts)
+        elif command.cursor is None:
+            pieces = wire.astream(command.ask, command.timeouts, bookmark)
+        else:
+            pieces = wire.aresume(command.cursor, command.timeouts, bookmark)
         total = command.timeouts.total
         return pieces if total is None else awithin(pieces, total, command.model)
 
     def take(self, run: Run, command: Call, watched: bool) -> Take:
         """An attempt about to begin."""
+        self.let_go(run, command)
         run.take = take = self.begun(run, command, watched)
         return take
 
@@ -400,16 +327,41 @@ class Driver:
             run.beat()
         if self.live is not None:
             self.live.began(command.model, command.id, self.clock.now())
+        bookmark = Bookmark() if getattr(self.wires[command.model], "keeps_answers", False) else None
+        if bookmark is not None:
+            run.kept.append((command.id, command.model, bookmark))
         return Take(
             command=command,
-            shaper=command.shaping.start(watched=watched),
+            shaper=command.shaping.start(watched=watched, now=self.clock.monotonic),
             clock=self.clock,
             step=run.step,
             began=self.clock.monotonic(),
             run_began=run.began,
             provider=self.providers.get(command.model),
             beat=run.beat,
+            watched=watched,
+            bookmark=bookmark,
+            scribe=self.scribe(run, command, watched),
         )
+
+    def scribe(self, run: Run, command: Call, watched: bool) -> Scribe | None:
+        """What notes a call's answer in the step's journal; None where it has none."""
+        if self.journal is None or run.place is None:
+            return None
+        if run.pen is None:
+            run.pen = self.journal().open(run.place, self.clock.now())
+        run.scribe = Scribe(run.pen, command, watched=watched, origin=run.scribe)
+        return run.scribe
+
+    def let_go(self, run: Run, command: Call | None) -> None:
+        """Have providers stop that go on with answers which nobody will take up; one that is replayed goes on."""
+        kept, run.kept = run.kept, []
+        for _, model, bookmark in kept:
+            cursor = bookmark.cursor
+            if cursor is None:
+                continue
+            if command is None or command.cursor is None or command.cursor.response_id != cursor.response_id:
+                self.leavings.cancel(cast("ResumableWire", self.wires[model]), cursor, model)
 
     def race(self, run: Run, command: Race, watched: bool) -> Generator[Delta, None, tuple[Attempt, ...]]:
         """Race models; gives what may be shown and returns the attempts."""
@@ -437,12 +389,15 @@ class Driver:
 
     def racing(self, run: Run, command: Race, watched: bool) -> Racing[Any]:
         """A race about to begin; it stands where the take of a single call stands."""
+        self.let_go(run, None)
         return Racing(
             command, begin=lambda call: self.begun(run, call, watched), wires=self.wires, passing=passing_errors()
         )
 
     def observe_failed(self, run: Run, attempts: Sequence[Attempt]) -> None:
         """Let others know at once of calls without an answer."""
+        answered = {attempt.id for attempt in attempts if attempt.answer is not None}
+        run.kept = [one for one in run.kept if one[0] not in answered]
         for attempt in attempts:
             if attempt.failure is not None:
                 self.observe(run, attempt)
@@ -450,6 +405,8 @@ class Driver:
     def finished(self, run: Run, take: Take) -> Attempt:
         """An attempt whose stream has ended; one that gave an answer is judged by its checks, when all is settled."""
         attempt = take.finished()
+        if attempt.answer is not None:
+            run.kept = [one for one in run.kept if one[0] != attempt.id]
         if attempt.failure is not None:
             self.observe(run, attempt)
         return attempt
@@ -508,7 +465,10 @@ class Driver:
             case Embed() if self.embedder is not None:
                 return self.embedder.embed(command.text)
             case Recall() if self.memory is not None:
-                return self.with_conditions(command.step, self.memory.recall(command.step, command.vector))
+                return self.known(run, self.memory.recall(command.step, command.vector))
+            case TakeOver() if self.journal is not None and run.place is not None:
+                run.pen = self.journal().claim(run.place, command.entry, self.clock.now())
+                return run.pen is not None
             case Reserve() if self.live is not None:
                 return self.live.reserve(command.step, command.claim, self.clock.now())
             case _:
@@ -523,18 +483,23 @@ class Driver:
             case Embed() if self.embedder is not None:
                 return await self.embedder.aembed(command.text)
             case Recall() if self.memory is not None:
-                return self.with_conditions(command.step, await self.memory.arecall(command.step, command.vector))
+                return self.known(run, await self.memory.arecall(command.step, command.vector))
+            case TakeOver() if self.journal is not None and run.place is not None:
+                run.pen = await self.journal().aclaim(run.place, command.entry, self.clock.now())
+                return run.pen is not None
             case Reserve() if self.live is not None:
                 return await self.live.areserve(command.step, command.claim, self.clock.now())
             case _:
                 return self.reply(run, command)
 
-    def with_conditions(self, step: Step, recalled: Recalled) -> Recalled:
-        """What is known, with the health of the deployments as this process sees it."""
-        if self.live is None:
-            return recalled
-        conditions = self.live.conditions(step, recalled, self.clock.now())
-        return Recalled(sections={**recalled.sections, "health": conditions})
+    def known(self, run: Run, recalled: Recalled) -> Recalled:
+        """What is known, with what this process knows itself: the health of deployments, and journals it left."""
+        now, own = self.clock.now(), dict(recalled.sections)
+        if self.live is not None:
+            own["health"] = self.live.conditions(run.step, recalled, now)
+        if self.journal is not None and run.place is not None:
+            own["journal"] = self.journal().match(run.place, recalled.section("journal"), now)
+        return Recalled(sections=own)
 
     def reply(self, run: Run, command: Command[Any]) -> Any:
         """Carry out a command that takes no time."""
@@ -544,12 +509,17 @@ class Driver:
             case Reserve():
                 return Granted()
             case Recall():
-                return self.with_conditions(command.step, Recalled())
+                return self.known(run, Recalled())
+            case TakeOver():
+                return False
             case Note():
                 run.decision = command.decision or run.decision
                 run.tell(command)
             case Settle():
                 run.seconds = self.clock.monotonic() - run.began
+                self.let_go(run, None)
+                if run.pen is not None:
+                    run.pen.leave(self.clock.now(), keep=command.leaves_journal)
                 self.settle(run, command.outcome)
             case _:
                 raise TypeError(f"the driver knows no command {type(command).__name__}")

@@ -21,14 +21,17 @@ from langchain_core.utils.uuid import uuid7
 from pydantic import SecretStr
 
 from .answering.budgets import check_budgets
-from .drive import Clock, Driver, Run, SystemClock, Tell
+from .clock import Clock, SystemClock
+from .drive import Driver, Run, Tell
 from .embedding.default import DefaultEmbedder
 from .embedding.embedder import Embedder
 from .embedding.timed import TimedEmbedder
 from .errors import ConfigError
 from .flow import Note, Outcome, Setting, run_step
+from .journaling import Journals
 from .keeping import RENEWAL_SECONDS, Keeping, Settled, Shelf
 from .memory.face import Memory
+from .memory.journal import prompt_digest
 from .memory.labels import Source, label
 from .memory.policy import MemoryPolicy
 from .memory.recall import Recalled
@@ -55,9 +58,14 @@ from .tracing.make import make_trace
 from .tracing.sink import Sink
 
 if TYPE_CHECKING:
+    from .store.live.journal import Journal
+    from .store.live.journal_cipher import Cipher
     from .store.memory.custody import Custody
 
 log = logging.getLogger("steprouter")
+
+CANCELLING_SECONDS = 2.0
+"""What closing waits for each provider to stop an answer that nobody listens to any more."""
 
 
 class Engine:
@@ -96,6 +104,7 @@ class Engine:
         self.setting = Setting(cards=self.cards, policy=policy, lessons=lessons, environ=os.environ)
         check_budgets(self.kept.budgets, self.prices)
         self.gate = self.open_gate()
+        self.journal: Journal | None = None
         self.shelf = Shelf(self.connection, self.memory, self.gate, self.clock)
         tick = RENEWAL_SECONDS if self.gate.ledger is not None else None
         self.sink: Sink[Settled] = Sink(self.shelf.write, tick_seconds=tick)
@@ -109,6 +118,7 @@ class Engine:
             live=self.gate,
             providers={card.name: identity(card)[0] for card in self.cards},
             hurry=self.hurry,
+            journal=self.open_journal(),
         )
 
     @cached_property
@@ -136,7 +146,39 @@ class Engine:
             lessons=self.kept.memory.lessons,
             settings=self.settings,
             budgets=self.kept.budgets,
+            cipher=self.cipher,
         )
+
+    @cached_property
+    def cipher(self) -> Cipher | None:
+        """Encrypts journals; None where no key is set.
+
+        Raises:
+            ConfigError: The key will not do, or what encrypts is not installed.
+        """
+        key = self.kept.memory.journal_key
+        if key is None:
+            return None
+        from .store.live.journal_cipher import Cipher
+
+        return Cipher(key.get_secret_value())
+
+    def open_journal(self) -> Callable[[], Journals]:
+        """How what unfinished answers say is kept; opened by the first step of a graph.
+
+        Without memory nothing looks for it in the store, so it stays in this process.
+        """
+        connection = self.connection if self.kept.memory.on else connect("memory")
+        keys, cipher = self.find_keys(), self.cipher
+
+        @cache
+        def journal() -> Journals:
+            from .store.live.journal import Journal  # brings the client library
+
+            self.journal = opened = Journal(connection, keys, cipher=cipher)
+            return opened
+
+        return journal
 
     def open_gate(self) -> Gate:
         """What grants calls; apart from the engine, because the sink's thread holds it."""
@@ -172,6 +214,9 @@ class Engine:
             nodes=self.policy.node_kinds,
             key=None if self.memory is None else self.memory.prompt_key,
         )
+        if self.policy.resume.journal and place.thread is not None and place.task is not None:
+            key = self.cache_secret
+            step = replace(step, prompt=prompt_digest(ask, key, step.trail.asked))
         if self.policy.prompt_caching and place.thread is not None:
             step = replace(step, cache_key=self.cache_key(place))
         return step, tell
@@ -307,6 +352,9 @@ class Engine:
 
     def close(self) -> None:
         """Write what waits and give connections back; an engine that is used again opens them anew."""
+        if self.journal is not None:
+            self.journal.close()
+        self.driver.leavings.wait(CANCELLING_SECONDS)
         self.sink.close()
         self.shelf.close()
         self.gate.close(self.clock.now())

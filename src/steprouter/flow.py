@@ -13,7 +13,8 @@ from .answering.attempt import Attempt
 from .answering.claims import Granted, Refused
 from .answering.moves import Accept, GiveUp, Move, Try, next_move
 from .answering.progress import Passed, Progress, Situation
-from .calling import Prepared, Setting, gone, hedged, judged, prepare, situation_of
+from .answering.resume import Continuation
+from .calling import Prepared, Setting, gone, hedged, judged, prepare, recovered, situation_of
 from .commands import (
     Call,
     Command,
@@ -27,9 +28,11 @@ from .commands import (
     Reserve,
     Settle,
     Spawn,
+    TakeOver,
     Wait,
 )
 from .memory.drafts import glean
+from .memory.journal import JournalEntry
 from .memory.recall import Recalled
 from .routing.decide import decide
 from .routing.decision import Decision
@@ -39,7 +42,7 @@ from .step.text import step_text
 
 __all__ = [
     "Call", "Command", "Embed", "Flow", "Note", "Outcome", "Race", "Recall", "Reserve", "Setting", "Settle", "Spawn",
-    "Wait", "run_step",
+    "TakeOver", "Wait", "run_step",
 ]  # fmt: skip
 
 
@@ -59,7 +62,8 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
     recalled = yield from perform(Recall(step=step, vector=vector))
     decision = decide(step, setting.cards, setting.policy, recalled, barred=setting.barred(ask))
     yield from tell_decision(decision, recalled)
-    progress, ending = yield from answer(ask, situation_of(step, decision, setting, recalled), setting)
+    begun = Progress(left=(yield from take_over(step, ask, recalled)))
+    progress, ending = yield from answer(ask, situation_of(step, ask, decision, setting, recalled), setting, begun)
     given, lessons = ending.attempt if isinstance(ending, Accept) else None, setting.lessons
     outcome = Outcome(
         step=step,
@@ -71,13 +75,31 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
         vector=vector,
         material=None if lessons is None else glean(step, ask, decision, given, setting.cards, lessons),
     )
-    yield from perform(Settle(outcome=outcome))
+    yield from perform(Settle(outcome=outcome, leaves_journal=leaves_journal(outcome, setting)))
     return outcome
 
 
-def answer(ask: Ask, situation: Situation, setting: Setting) -> Flow[tuple[Progress, Accept | GiveUp]]:
+def take_over(step: Step, ask: Ask, recalled: Recalled) -> Flow[Attempt | None]:
+    """What a process that ended has left of this very answer, if nobody else goes on with it."""
+    entry = recalled.section("journal")
+    if not isinstance(entry, JournalEntry) or not (yield from perform(TakeOver(step=step, entry=entry))):
+        return None
+    return recovered(entry, ask, step)
+
+
+def leaves_journal(outcome: Outcome, setting: Setting) -> bool:
+    """Whether what was said of an unfinished answer is kept for whoever asks the same again."""
+    if outcome.gave_up is None:
+        return False
+    return outcome.gave_up.why == "broken" or (
+        outcome.gave_up.why == "cancelled" and setting.policy.resume.keep_when_left
+    )
+
+
+def answer(
+    ask: Ask, situation: Situation, setting: Setting, progress: Progress
+) -> Flow[tuple[Progress, Accept | GiveUp]]:
     """Call models until one answer is accepted or nothing is left to try."""
-    progress = Progress()
     while isinstance(move := next_move(situation, progress), Try):
         yield from tell_move(progress, move)
         if move.after_seconds:
@@ -93,7 +115,7 @@ def answer(ask: Ask, situation: Situation, setting: Setting) -> Flow[tuple[Progr
         else:
             progress = progress.after_calls(gone(prepared))
     yield from tell_move(progress, move)
-    if isinstance(move, Accept) and move.attempt not in progress.events:
+    if isinstance(move, Accept) and move.attempt is not progress.left and move.attempt not in progress.events:
         progress = progress.after_calls(move.attempt)  # the user's own message
     return progress, move
 
@@ -132,6 +154,7 @@ def tell_decision(decision: Decision, recalled: Recalled) -> Flow[None]:
 
 def tell_move(progress: Progress, move: Move) -> Flow[None]:
     """Say what became of the last attempt, and what comes next."""
+    yield from tell_left(progress, move)
     if not progress.events:
         return
     last = progress.events[-1]
@@ -144,8 +167,35 @@ def tell_move(progress: Progress, move: Move) -> Flow[None]:
     elif last.failure is not None:
         failed = {"model": last.model, "kind": str(last.failure.kind), "phase": str(last.failure.phase)}
         yield from perform(Note(event="attempt_failed", facts={**failed, "status": last.failure.status, **following}))
-    if isinstance(move, Try) and move.model != last.model:
+    if isinstance(move, Try) and move.continuation is not None:
+        yield from perform(Note(event="resumed", facts=resumption(move.continuation)))
+    elif isinstance(move, Try) and move.model != last.model:
         if isinstance(last, Passed) or last.failure is not None:
             yield from perform(Note(event="failover", facts={"from": last.model, **onward}))
         else:
             yield from perform(Note(event="escalated", facts={"from": last.model, **onward, "problems": last.problems}))
+
+
+def tell_left(progress: Progress, move: Move) -> Flow[None]:
+    """Say that an answer goes on which an ended process began: its text replaces whatever a consumer has of it."""
+    left = progress.left
+    if progress.events or left is None or left.salvage is None:
+        return
+    facts = {"from": left.model, "to": left.model, "rung": "finish", "at_char": len(left.salvage.shown)}
+    if isinstance(move, Try) and move.continuation is not None:
+        facts = resumption(move.continuation)
+    elif not isinstance(move, Accept):
+        return
+    yield from perform(Note(event="resumed", facts={**facts, "text": left.salvage.shown}))
+
+
+def resumption(going: Continuation) -> dict[str, object]:
+    """Where an answer goes on, and how, for whoever listens."""
+    skipped = [{"rung": str(one.rung), "model": one.model, "why": one.why} for one in going.skipped]
+    return {
+        "from": going.left,
+        "to": going.model,
+        "rung": str(going.rung),
+        "at_char": len(going.salvage.shown),
+        "skipped": skipped,
+    }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .answering.budgets import Budget
-from .drive import Clock
+from .clock import Clock
 from .memory.policy import MemoryPolicy
 from .memory.remember import Remembrance
 from .memory.traces import StoredTrace, TraceKeeper

@@ -228,7 +228,10 @@ def summary(trace: Trace) -> dict[str, Any]:
         "reference_cost_usd": trace.reference_cost_usd,
         "saved_usd": trace.saved_usd,
         "seconds": trace.seconds,
-        "resumed": list(trace.resumed),
+        "resumed": [
+            {"from": one.left, "to": one.model, "rung": one.rung, "at_char": one.at_char, "certain": one.is_certain}
+            for one in trace.resumed
+        ],
         "degraded": list(trace.degraded),
     }
 
@@ -250,9 +253,13 @@ def error_of(outcome: Outcome, trace: Trace) -> Exception:
         error.add_note(f"step {trace.step_id}: {others}the request itself was refused")
         return error
     if why == "broken":
-        last = failed[-1]
-        broken = AnswerBroken(f"the answer broke off: {last.failure}", partial=last.shown, trace=trace)
-        broken.__cause__ = own_error(last)
+        # What broke it off, not what came of going on.
+        first = outcome.progress.standing or failed[-1]
+        partial = outcome.progress.shown
+        broken = AnswerBroken(f"the answer broke off: {first.failure}", partial=partial, trace=trace)
+        broken.__cause__ = own_error(first)
+        for vain in (attempt.resumed for attempt in failed if attempt.resumed is not None and attempt.is_vain):
+            broken.add_note(f"{vain.model} could not go on by {vain.rung}: {vain.failed}")
         return broken
     passed = outcome.progress.passed
     if why == "budget":

@@ -17,15 +17,14 @@ from contextvars import copy_context
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from .answering.answer import Delta
 from .answering.attempt import Attempt
-from .answering.shape import Shaper
 from .flow import Call, Race
 from .models.cost import Usage
 from .providers.wire import Wire
-from .step.step import Step
+from .taking import Take
 
 BEATEN = "another call answered first"
 """What is said about a call that was closed because another one won."""
@@ -34,43 +33,9 @@ CLOSING_SECONDS = 1.0
 """How long the end of an answer waits for the tasks of beaten calls. They were told to end at the first piece of
 the answer, which takes microseconds; a model that ignores being cancelled must not hold an answer up for longer."""
 
-Open = Callable[[Call], Generator[Delta, None, None]]
-AsyncOpen = Callable[[Call], AsyncGenerator[Delta, None]]
 
-
-class Take(Protocol):
-    """One attempt as it happens, as `drive.Take` keeps it."""
-
-    @property
-    def command(self) -> Call:
-        """The call it is an attempt at."""
-        ...
-
-    @property
-    def shaper(self) -> Shaper:
-        """What has been said."""
-        ...
-
-    @property
-    def step(self) -> Step:
-        """The step it is for."""
-        ...
-
-    def feed(self, delta: Delta) -> Delta | None:
-        """The part of a piece that may be shown."""
-        ...
-
-    def finished(self) -> Attempt:
-        """The attempt, its stream having ended."""
-        ...
-
-    def failed(self, wire: Wire, error: Exception) -> Attempt:
-        """The attempt, its wire having raised."""
-        ...
-
-    def cancelled(self) -> Attempt:
-        """The attempt, its consumer having gone away."""
-        ...
+Open = Callable[[Take], Generator[Delta, None, None]]
+AsyncOpen = Callable[[Take], AsyncGenerator[Delta, None]]
 
 
 class Lane:
@@ -130,7 +95,7 @@ class ThreadLane(Lane):
 
     def _listen(self) -> None:
         try:
-            self._pieces = self._open(self.call)
+            self._pieces = self._open(self.take)
             for delta in self._pieces:
                 if self.heard(delta) or self._is_decided.is_set():
                     return
@@ -175,7 +140,7 @@ class TaskLane(Lane):
 
     async def _listen(self) -> None:
         try:
-            self._pieces = self._open(self.call)
+            self._pieces = self._open(self.take)
             async for delta in self._pieces:
                 if self.heard(delta) or self._is_beaten:
                     return
@@ -307,7 +272,7 @@ def abandoned(take: Take, why: str | None = None) -> Attempt:
         attempt = replace(attempt, failure=replace(attempt.failure, text=why))
     if attempt.usage != Usage():
         return attempt
-    asked = take.step.needs.input_tokens + take.command.lesson_tokens
+    asked = take.step.needs.input_tokens + take.command.added_tokens
     return replace(attempt, usage=Usage(input_tokens=asked, estimated=True))
 
 

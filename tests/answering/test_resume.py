@@ -8,19 +8,20 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from steprouter.answering.answer import Answer, Delta, ToolCall, ToolPiece
 from steprouter.answering.continuing import QUOTED_CHARS, continued, is_in_list, open_fence, seam_for
 from steprouter.answering.continuing_phrases import ANY_LANGUAGE, PHRASES
+from steprouter.answering.cursor import Cursor
 from steprouter.answering.failures import Failure, FailureKind, Phase
 from steprouter.answering.resume import (
     Able,
     Break,
     Ladder,
     Resumed,
-    Resumption,
     Rung,
     Salvage,
     Skipped,
     State,
     Way,
     finished,
+    is_complete,
     ladder,
     refused_prefill,
     rungs,
@@ -28,21 +29,24 @@ from steprouter.answering.resume import (
     tokens_left,
     usage_of_all,
 )
-from steprouter.answering.seam import Joined, Promise, Seam
+from steprouter.answering.resuming import Resuming
+from steprouter.answering.seam import Joined
 from steprouter.answering.shape import Hold, Shaping
 from steprouter.models.cost import Usage
 from steprouter.models.tokens import estimate_tokens
+from steprouter.routing.resumption import Resumption
 from steprouter.step.ask import Ask
 
 CUT = Failure(kind=FailureKind.BROKEN_STREAM, phase=Phase.IN_TEXT, model="small")
 TEXT = Salvage(shown="Once upon a time")
 SMALL = Able(model="small", rank=1)
 LARGE = Able(model="large", rank=2)
+KEPT = replace(TEXT, cursor=Cursor(response_id="r1", after=4))
 ASK = Ask(messages=(SystemMessage("You are a poet."), HumanMessage("Tell me a story.")))
 
 
 def heard(*deltas, hold=Hold.TOOL_CALLS):
-    shaper = Shaping(hold=hold).start(watched=True)
+    shaper = Shaping(hold=hold).start(watched=True, now=lambda: 0.0)
     for delta in deltas:
         shaper.feed(delta)
     return shaper
@@ -97,20 +101,25 @@ def test_a_call_without_arguments_is_whole_only_once_the_model_has_finished():
 
 def test_what_was_said_and_not_shown_is_kept_to_know_what_to_expect():
     shaper = heard(Delta("Once upon"), Delta(" a ti"), hold=Hold.TOOL_CALLS)
-    shaper.shown_parts = ["Once upon"]
-    assert salvaged(shaper) == Salvage(shown="Once upon", fragment=" a ti")
+    assert salvaged(shaper) == Salvage(shown="Once upon a", fragment=" ti")
+
+
+def test_what_nobody_watched_was_seen_by_nobody():
+    shaper = heard(Delta("Once upon"), Delta(" a ti"), hold=Hold.EVERYTHING)
+    assert salvaged(shaper, watched=False) == Salvage(shown="Once upon a", fragment=" ti", seen=False)
 
 
 def test_a_second_break_starts_from_all_that_was_shown():
-    seam = Seam("Once upon", " a ti", Promise.PARTIAL_TURN)
-    seam.feed(" a time there li", 0.0)
-    left = salvaged(heard(Delta(" a time there li")), seam=seam)
-    assert left == Salvage(shown="Once upon a time there", fragment=" li")
+    first = Salvage(shown="Once upon", fragment=" a ti")
+    shaper = Resuming(ask=ASK, salvage=first, rung=Rung.PREFILL).start(watched=True, now=lambda: 0.0)
+    shown = shaper.feed(Delta(" a time there li"))
+    assert shown == Delta(" a time there")
+    assert salvaged(shaper) == Salvage(shown="Once upon a time there", fragment=" li")
 
 
 def test_the_ladder_tries_the_surest_way_of_the_same_model_first():
     broken = Break(salvage=TEXT, failure=CUT)
-    assert opened(broken, replace(SMALL, cursor=True, prefill=True), LARGE) == (Rung.CURSOR, "small")
+    assert opened(replace(broken, salvage=KEPT), replace(SMALL, prefill=True), LARGE) == (Rung.CURSOR, "small")
     assert opened(broken, replace(SMALL, prefill=True), LARGE) == (Rung.PREFILL, "small")
     assert opened(broken, SMALL, LARGE) == (Rung.INSTRUCTION, "small")
     assert opened(broken, replace(SMALL, barred="its breaker is open"), LARGE) == (Rung.INSTRUCTION, "large")
@@ -144,26 +153,47 @@ def test_a_partial_turn_is_given_only_where_it_is_declared_safe(able, has_tools,
 
 @pytest.mark.parametrize("kind", [FailureKind.CONTENT_FILTERED, FailureKind.REFUSED, FailureKind.CANCELLED])
 def test_a_refused_or_cancelled_answer_is_never_resumed(kind):
-    broken = Break(salvage=TEXT, failure=replace(CUT, kind=kind))
-    assert opened(broken, replace(SMALL, cursor=True, prefill=True), LARGE) is None
+    broken = Break(salvage=KEPT, failure=replace(CUT, kind=kind))
+    assert opened(broken, replace(SMALL, prefill=True), LARGE) is None
+    assert not is_complete(replace(broken, tokens_left=0))
 
 
 def test_an_answer_that_ended_as_refused_is_never_resumed_nor_finished():
     broken = Break(salvage=replace(TEXT, finish="content_filter"), failure=CUT)
     assert opened(broken, SMALL, LARGE) is None
+    assert not is_complete(broken)
 
 
-def test_where_nothing_was_shown_it_starts_over_and_nothing_else():
-    broken = Break(salvage=Salvage(open_call="weather"), failure=CUT)
-    assert opened(broken, replace(SMALL, cursor=True, prefill=True)) == (Rung.RESTART, "small")
-    assert why_not(broken, SMALL, Rung.INSTRUCTION) == "nothing was shown"
+def test_where_there_is_no_text_it_is_replayed_or_starts_over():
+    broken = Break(salvage=Salvage(open_call="weather", seen=False), failure=CUT)
+    assert opened(broken, replace(SMALL, prefill=True)) == (Rung.RESTART, "small")
+    assert opened(replace(broken, salvage=KEPT), SMALL) == (Rung.CURSOR, "small")
+    assert why_not(broken, SMALL, Rung.INSTRUCTION) == "there is no text to go on from"
     assert why_not(Break(salvage=TEXT, failure=CUT), SMALL, Rung.RESTART) == "16 characters were shown"
+
+
+def test_what_nobody_saw_goes_on_from_a_partial_turn_or_starts_over():
+    broken = Break(salvage=replace(TEXT, seen=False), failure=CUT)
+    assert opened(broken, replace(SMALL, prefill=True), LARGE) == (Rung.PREFILL, "small")
+    assert opened(broken, SMALL, LARGE) == (Rung.RESTART, "small")
+    assert opened(
+        replace(broken, salvage=replace(broken.salvage, is_structured=True)), replace(SMALL, prefill=True)
+    ) == (
+        Rung.RESTART,
+        "small",
+    )
+
+
+def test_what_an_ended_process_showed_goes_on_in_any_way_and_may_start_over():
+    broken = Break(salvage=replace(TEXT, is_left=True), failure=CUT)
+    assert opened(broken, SMALL, LARGE) == (Rung.INSTRUCTION, "small")
+    assert opened(broken, SMALL, LARGE, policy=Resumption(instruction=False)) == (Rung.RESTART, "small")
 
 
 def test_whole_calls_make_the_answer_and_nobody_is_asked():
     one = ToolCall(id="c1", name="weather", args={"city": "Oslo"}, raw='{"city": "Oslo"}')
     left = replace(TEXT, calls=(one,), open_call="map")
-    assert opened(Break(salvage=left, failure=CUT), SMALL) == (Rung.FINISH, "small")
+    assert is_complete(Break(salvage=left, failure=CUT))
     assert finished(left) == Answer(
         text="Once upon a time",
         tool_calls=(one,),
@@ -174,14 +204,16 @@ def test_whole_calls_make_the_answer_and_nobody_is_asked():
 
 def test_an_answer_whose_finish_was_heard_is_finished():
     left = salvaged(heard(Delta("Once"), Delta(finish="stop")))
-    assert opened(Break(salvage=left, failure=CUT), SMALL) == (Rung.FINISH, "small")
+    assert is_complete(Break(salvage=left, failure=CUT))
     assert finished(left).finish == "stop"
+    # The last call of a finished answer was cut: what is there is no answer.
+    assert not is_complete(Break(salvage=replace(left, open_call="map"), failure=CUT))
 
 
 def test_an_answer_as_long_as_the_caller_wants_is_finished_as_cut_at_a_limit():
     ask = replace(ASK, settings={"max_tokens": 2})
     broken = Break(salvage=TEXT, failure=CUT, tokens_left=tokens_left(ask, TEXT))
-    assert opened(broken, SMALL) == (Rung.FINISH, "small")
+    assert is_complete(broken)
     assert finished(TEXT).finish == "length"
 
 

@@ -33,27 +33,31 @@ def call(args, *, index=0, name=None, call_id=None, words=""):
 
 def shaped(*deltas, hold=Hold.TOOL_CALLS):
     """What was shown piece by piece, and the shaper after that."""
-    shaper = Shaping(hold=hold).start(watched=True)
+    shaper = Shaping(hold=hold).start(watched=True, now=lambda: 0.0)
     return [shown for delta in deltas if (shown := shaper.feed(delta)) is not None], shaper
 
 
-def test_plain_text_is_shown_as_it_comes():
-    shown, shaper = shaped(text("Once"), text(" upon"), Delta(finish="stop", usage=Usage(output_tokens=2)))
+def test_plain_text_is_shown_as_it_comes_but_for_the_last_word_which_may_go_on():
+    pieces = [text("Once"), text(" upon"), text(" a")]
+    shown, shaper = shaped(*pieces)
     assert shown == [text("Once"), text(" upon")]
-    assert shaper.shown == "Once upon"
-    assert shaper.answer() == Answer(text="Once upon", finish="stop", usage=Usage(output_tokens=2))
+    assert (shaper.shown, shaper.fragment) == ("Once upon", " a")
+    assert shaper.answer() == Answer(text="Once upon a", unshown=(text(" a"),))
+    shown, shaper = shaped(*pieces, Delta(finish="stop", usage=Usage(output_tokens=2)))
+    assert shown == pieces
+    assert shaper.answer() == Answer(text="Once upon a", finish="stop", usage=Usage(output_tokens=2))
 
 
 @pytest.mark.parametrize("hold", Hold)
 def test_an_answer_of_white_space_alone_stays_unshown(hold):
     shown, shaper = shaped(text("\n"), text("  "), hold=hold)
     assert (shown, shaper.shown) == ([], "")
-    assert shaper.answer().unshown == (text("\n"), text("  "))
+    assert "".join(piece.text for piece in shaper.answer().unshown) == "\n  "
 
 
 def test_leading_white_space_is_shown_with_the_first_word():
     shown, _ = shaped(text("\n"), text(" "), text("Hi"), text("\n"), text("you"))
-    assert shown == [text("\n Hi"), text("\n"), text("you")]
+    assert shown == [text("\n Hi")]
 
 
 def test_a_tool_call_is_held_until_it_is_whole():
@@ -65,7 +69,7 @@ def test_a_tool_call_is_held_until_it_is_whole():
 
 def test_text_before_a_tool_call_is_shown_and_all_that_follows_the_call_waits():
     shown, shaper = shaped(text("Let me look."), call("{}", name="f"), text(" Done."))
-    assert shown == [text("Let me look.")]
+    assert [piece.text for piece in shown] == ["Let me", " look."]
     assert shaper.answer().text == "Let me look. Done."
     assert shaper.answer().unshown == (call("{}", name="f"), text(" Done."))
 
@@ -92,12 +96,12 @@ def test_a_call_that_was_cut_has_no_arguments_but_keeps_what_was_said():
 def test_thinking_is_held_until_there_is_text_to_show_with_it():
     thought, word = blocks(THOUGHT), said("Hi")
     assert shaped(thought)[0] == []
-    assert shaped(thought, word)[0] == [blocks(THOUGHT, {"type": "text", "text": "Hi"}, words="Hi")]
-    assert shaped(word, thought)[0] == [word, thought]
+    assert shaped(thought, word, said(" you"))[0] == [blocks(THOUGHT, {"type": "text", "text": "Hi"}, words="Hi")]
+    assert shaped(word, thought)[0] == [blocks({"type": "text", "text": "Hi"}, THOUGHT, words="Hi")]
 
 
 def test_text_without_a_block_joins_the_thinking_that_waited_as_a_block():
-    shown, _ = shaped(blocks(THOUGHT), text("Hi"), text(" you"))
+    shown, _ = shaped(blocks(THOUGHT), text("Hi"), text(" you"), text(" there"))
     assert shown == [blocks(THOUGHT, {"type": "text", "text": "Hi"}, words="Hi"), text(" you")]
 
 
@@ -123,7 +127,7 @@ def test_additional_arguments_are_held_until_text_and_grow_piece_by_piece():
         Delta(extra={"reasoning_content": "The user", "n": 1}),
         Delta(extra={"reasoning_content": " asks", "n": 2}),
     ]
-    shown, _ = shaped(*pieces, text("Hi"))
+    shown, _ = shaped(*pieces, text("Hi "))
     assert shown == [Delta("Hi", extra={"reasoning_content": "The user asks", "n": 2})]
 
 
@@ -134,8 +138,8 @@ def test_nothing_is_shown_where_everything_is_held():
 
 
 def test_everything_is_held_where_nobody_watches():
-    assert Shaping().start(watched=False).hold is Hold.EVERYTHING
-    assert Shaping().start(watched=True).hold is Hold.TOOL_CALLS
+    assert Shaping().start(watched=False, now=lambda: 0.0).hold is Hold.EVERYTHING
+    assert Shaping().start(watched=True, now=lambda: 0.0).hold is Hold.TOOL_CALLS
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from steprouter import ModelCard, Price, StepKind, StepRouter, Tier
 from steprouter.answering.breaker import HARD_FAILURES, MOST_OPEN_SECONDS, OPEN_JITTER, OPEN_SECONDS
 from steprouter.answering.budgets import Budget
-from steprouter.drive import Clock
+from steprouter.clock import Clock
 from steprouter.errors import AllModelsFailed
 from steprouter.step.step import Place, Step
 from steprouter.testing import FrozenClock, SimulatedProvider

@@ -17,7 +17,7 @@ from langchain_anthropic import ChatAnthropic
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
-from steprouter import ModelCard, Policy, Price, StepRouter, Tier
+from steprouter import ModelCard, Policy, Price, Resumption, StepRouter, Tier
 from steprouter.errors import AnswerBroken, ContentFiltered
 from steprouter.testing import (
     UNRESOLVABLE_URL,
@@ -47,6 +47,8 @@ WIRES = ("own", "own responses", "chat", "responses", "messages")
 WAYS = ("invoke", "ainvoke", "stream", "astream")
 TEXT = "Grüße aus Oslo: 東京 🌦️ and ten more words of a plain answer."
 RESCUE = "Rescued by the large model."
+ALONE = Resumption(resumes=0)
+"""No answer is gone on with; how that goes is tested by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +148,7 @@ def router_over(small: dict[str, Any], large: dict[str, Any], **settings: Any) -
         ModelCard(name="small", tier=Tier.LOW, price=Price(input=1, output=1), window_tokens=8_000, **small),
         ModelCard(name="large", tier=Tier.HIGH, price=Price(input=9, output=9), window_tokens=64_000, **large),
     ]
-    return StepRouter(cards, store="memory", **{"clock": FrozenClock(), **settings})
+    return StepRouter(cards, store="memory", **{"clock": FrozenClock(), "policy": Policy(resume=ALONE), **settings})
 
 
 async def asked(router: StepRouter, way: str) -> str:
@@ -250,7 +252,7 @@ async def test_a_model_that_falls_silent_is_left_in_time_for_another(
 ) -> None:
     """By the real clock, because sockets wait by it: the step has 1.2 s, of which the first model gets half."""
     provider.play("small", say(TEXT).failing(Stall(after_chunks=after)))
-    policy = Policy(deadline_seconds=1.2)
+    policy = Policy(deadline_seconds=1.2, resume=ALONE)
     router = StepRouter(router_over(models[wire, "small"], models[wire, "large"]).cards, store="memory", policy=policy)
     assert await asked(router, way) == RESCUE
     assert first_kind(router) in ("timeout_first_token", "stalled")

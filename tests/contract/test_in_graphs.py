@@ -35,7 +35,18 @@ from langgraph.prebuilt import create_react_agent
 from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel, SecretStr
 
-from steprouter import Abilities, AllModelsFailed, AnswerBroken, ModelCard, Policy, Price, Rule, StepRouter, Tier
+from steprouter import (
+    Abilities,
+    AllModelsFailed,
+    AnswerBroken,
+    ModelCard,
+    Policy,
+    Price,
+    Resumption,
+    Rule,
+    StepRouter,
+    Tier,
+)
 from steprouter.testing import ScriptedChatModel, SimulatedProvider, call, fail, obliging, say
 
 V3_IS_BETA = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
@@ -168,9 +179,9 @@ async def test_a_tool_never_runs_with_arguments_that_were_cut_under_langchains_o
 
 
 @pytest.mark.parametrize("how", CUTS)
-def test_a_tool_call_cut_after_text_was_shown_ends_the_step_and_runs_nothing(how, files):
+def test_a_tool_call_cut_after_text_was_shown_runs_nothing_where_nobody_goes_on(how, files):
     cut = say("I will clean up.").calling("delete_files", path=PATH).cut(after_chunks=7, how=how)
-    router = router_over([cut], [say("unused")])
+    router = router_over([cut], [say("unused")], policy=Policy(resume=Resumption(resumes=0)))
     with pytest.raises(AnswerBroken) as broken:
         list(create_agent(router, tools=[files.tool]).stream(ask(), stream_mode="messages"))
     assert broken.value.partial == "I will clean up."

@@ -29,7 +29,7 @@ from outage_routers import (
 from steprouter import ModelCard, Policy, Price, Tier
 from steprouter.answering.budgets import Budget
 from steprouter.answering.hedge import CALLS_PER_HEDGE
-from steprouter.drive import SystemClock
+from steprouter.clock import SystemClock
 from steprouter.testing import (
     FrozenClock,
     Reply,

@@ -71,7 +71,8 @@ def test_what_is_no_journal_is_refused(text: bytes) -> None:
 
 def test_an_entry_tells_what_each_attempt_said() -> None:
     one = entry(
-        Began("small", "a1"), "Once ", LOOK_UP, Stood({"at": 1}), Began("large", "a2"), "upon", Stood({"at": 2})
+        *(Began("small", "a1"), "Once ", LOOK_UP, Stood({"at": 1})),
+        *(Began("large", "a2", goes_on=True), "upon", Stood({"at": 2})),
     )
     assert one.segments == (
         Segment(model="small", attempt="a1", text="Once ", calls=(LOOK_UP,)),
@@ -80,8 +81,15 @@ def test_an_entry_tells_what_each_attempt_said() -> None:
     assert (one.text, one.facts, one.calls) == ("Once upon", {"at": 2}, ())
 
 
+def test_an_attempt_that_does_not_go_on_begins_the_answer_anew() -> None:
+    one = entry(Began("small", "a1"), "Once ", LOOK_UP, Stood({"at": 1}), Began("large", "a2"), "Twice")
+    assert one.segments == (Segment(model="large", attempt="a2", text="Twice"),)
+    assert (one.text, one.facts, one.calls) == ("Twice", {}, ())
+    assert not entry("Once", Began("large", "a2")).says_something
+
+
 def test_what_is_said_before_any_attempt_is_a_segment_of_nobody() -> None:
-    assert entry("a", Began("m")).segments == (Segment(text="a"), Segment(model="m"))
+    assert entry("a", Began("m", goes_on=True)).segments == (Segment(text="a"), Segment(model="m"))
     assert entry().segments == ()
 
 

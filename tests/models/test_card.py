@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from steprouter.errors import ConfigError
-from steprouter.models.card import ModelCard, Price, Tier
+from steprouter.models.card import Abilities, ModelCard, Price, Tier
 from steprouter.testing import ScriptedChatModel
 
 KEY = "sk-very-secret-0123456789"
@@ -32,6 +32,10 @@ def test_a_tier_may_be_given_as_text_and_is_a_tier_afterwards():
         ({"window_tokens": 0}, "window_tokens of 'm' must be more than 0"),
         ({"max_output_tokens": -1}, "max_output_tokens of 'm' must be more than 0"),
         ({"tools": "json"}, "must be native, json_schema or prompt"),
+        ({"prefill_style": "suffix"}, "must be assistant, prefix, partial or continue_final_message, got 'suffix'"),
+        ({"prefill_style": "prefix", "abilities": Abilities(prefill=False)}, "left out with Abilities.prefill=False"),
+        ({"base_url": "http://m", "api": "responses", "prefill_style": "prefix"}, "or take api='chat_completions'"),
+        ({"tools": "prompt", "abilities": Abilities(prefill_with_tools=True)}, "or take tools='native'"),
     ],
 )
 def test_a_card_that_cannot_be_is_refused_with_the_rule(given, message):

@@ -196,8 +196,43 @@ def test_what_no_source_states_is_unknown_and_not_zero() -> None:
     assert mini is not None
     assert unknown is not None
     assert mini.price.cache_write is None
-    assert (mini.abilities.parallel_tools, mini.abilities.prefill) == (None, None)
+    assert (mini.abilities.parallel_tools, mini.abilities.prefill_with_tools) == (None, None)
     assert (unknown.abilities, unknown.max_output_tokens) == (Abilities(), None)
+
+
+@pytest.mark.parametrize(
+    ("model", "takes"),
+    [
+        ("anthropic:claude-haiku-4-5", True),
+        ("bedrock:global.anthropic.claude-sonnet-4-5-20250929-v1:0", True),
+        ("openrouter:anthropic/claude-opus-4.5", True),
+        ("anthropic:claude-opus-4-6", False),
+        ("anthropic:claude-fable-5-2", False),
+        ("openai:gpt-4o", False),
+        ("google_genai:gemini-2.5-flash", False),
+        ("mistralai:mistral-large-2512", True),
+        ("groq:llama-3.3-70b-versatile", True),
+        ("groq:openai/gpt-oss-120b", None),
+        ("deepseek:deepseek-v4-pro", None),
+        ("moonshotai:kimi-k3", None),
+        ("openrouter:qwen/qwen3.7-plus", None),
+    ],
+)
+def test_a_partial_turn_is_known_to_be_taken_only_where_it_is_documented(model: str, takes: bool | None) -> None:
+    entry = lookup(model)
+    assert entry is not None
+    assert entry.abilities.prefill is takes
+
+
+@pytest.mark.parametrize(
+    ("base_url", "takes"),
+    [("https://api.anthropic.com/v1", True), ("https://openrouter.ai/api/v1", True), ("https://gateway/v1", None)],
+)
+def test_an_unknown_gateway_is_not_trusted_with_a_partial_turn(base_url: str, takes: bool | None) -> None:
+    name = "anthropic/claude-haiku-4.5" if "openrouter" in base_url else "claude-haiku-4-5"
+    entry = for_card(ModelCard(name="m", model=name, base_url=base_url))
+    assert entry is not None
+    assert entry.abilities.prefill is takes
 
 
 def test_every_entry_has_a_price_above_zero_and_a_sensible_window() -> None:
@@ -215,6 +250,8 @@ def test_the_table_names_its_day_its_sources_and_their_licences() -> None:
     assert {source["licence"] for source in about["sources"]} == {"MIT"}
     assert all(source["version"] and source["attribution"] for source in about["sources"])
     assert 60 <= len(entries()) <= 80
+    assert date.fromisoformat(about["prefill"]["date"]) >= catalogue.made_on()
+    assert all(page.startswith("https://") for page in about["prefill"]["documented_by"])
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from steprouter.errors import ConfigError
+from steprouter.models.card import Abilities
 from steprouter.providers.chat_request import encoded, request_body, wire_format
 from steprouter.providers.openai_messages import wire_messages
 from steprouter.step.ask import Ask, Toolset
@@ -46,6 +47,15 @@ class Place(TypedDict):
 def body(tools: Toolset | None = None, said: dict[str, Any] | None = None, **defaults: Any) -> dict[str, Any]:
     ask = Ask(messages=ASK.messages, tools=tools or Toolset(), settings=said or {})
     return request_body(card("http://h/v1", settings=defaults), ask)
+
+
+PARTIAL = AIMessage("Once upon a")
+
+
+def going_on(*messages: BaseMessage, base_url: str = "http://h/v1", **fields: Any) -> dict[str, Any]:
+    """What is sent to a model that goes on from partial turns."""
+    able = card(base_url, **{"abilities": Abilities(prefill=True), **fields})
+    return request_body(able, Ask(messages=(*ASK.messages, *messages)))
 
 
 def wired(message: BaseMessage) -> Any:
@@ -214,6 +224,52 @@ def test_stop_sequences_come_from_the_ask_or_else_from_settings() -> None:
     ask = Ask(messages=ASK.messages, stop=("END",), settings={"stop": ["x"]})
     assert request_body(card("http://h/v1"), ask)["stop"] == ["END"]
     assert body(None, {"stop": ["x"]})["stop"] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "mark"),
+    [
+        ("https://api.mistral.ai/v1", {"prefix": True}),
+        ("https://api.deepseek.com/beta", {"prefix": True}),
+        ("https://dashscope.aliyuncs.com/compatible-mode/v1", {"partial": True}),
+        ("https://api.moonshot.ai/v1", {"partial": True}),
+        ("https://openrouter.ai/api/v1", {}),
+        ("http://127.0.0.1:8080/v1", {}),
+    ],
+)
+def test_a_partial_turn_is_marked_as_its_server_has_it(base_url: str, mark: dict[str, Any]) -> None:
+    sent = going_on(PARTIAL, base_url=base_url)
+    assert sent["messages"][-1] == {"role": "assistant", "content": "Once upon a", **mark}
+    assert "continue_final_message" not in sent
+
+
+def test_servers_that_are_told_beside_the_messages_are_told_there() -> None:
+    sent = going_on(PARTIAL, prefill_style="continue_final_message")
+    assert sent["messages"][-1] == {"role": "assistant", "content": "Once upon a"}
+    assert (sent["continue_final_message"], sent["add_generation_prompt"]) == (True, False)
+
+
+@pytest.mark.parametrize("style", ["prefix", "partial", "continue_final_message"])
+@pytest.mark.parametrize(
+    "after",
+    [
+        [],
+        [PARTIAL, HumanMessage("Go on.")],
+        [AIMessage("")],
+        [AIMessage("Done.", response_metadata={"finish_reason": "stop"})],
+        [AIMessage("Done.", name="researcher")],
+        [AIMessage("Hm", tool_calls=[{"id": "c1", "name": "search", "args": {}}])],
+        [AIMessage("Hm", invalid_tool_calls=[{"id": "c1", "name": "f", "args": "{", "error": None}])],
+    ],
+)
+def test_nothing_is_said_of_turns_that_are_not_partial(style: str, after: list[BaseMessage]) -> None:
+    marked = going_on(*after, prefill_style=style)
+    assert marked == going_on(*after, prefill_style="assistant")
+
+
+def test_a_model_that_is_not_known_to_go_on_answers_the_last_turn() -> None:
+    unknown = going_on(PARTIAL, base_url="https://api.mistral.ai/v1", abilities=Abilities())
+    assert unknown["messages"][-1] == {"role": "assistant", "content": "Once upon a"}
 
 
 def test_half_a_surrogate_pair_does_not_spoil_the_body() -> None:

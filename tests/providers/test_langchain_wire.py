@@ -18,18 +18,18 @@ from dialects import (
 from hearing import ASK, both_ways, calls, finishes, hear_into, heard, text
 from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from raw_server import DONE, RawServer, event, finish_event, head, rejection, text_event
 
 from steprouter.answering.answer import Delta
 from steprouter.errors import ConfigError
-from steprouter.models.card import ModelCard
+from steprouter.models.card import Abilities, ModelCard
 from steprouter.models.cost import Usage
 from steprouter.providers.langchain_model import LangChainWire
 from steprouter.providers.refusals import NoFirstToken, Stalled
@@ -452,3 +452,66 @@ def test_keys_of_the_model_are_masked_in_what_is_seen() -> None:
     wire = wire_to(openai("http://127.0.0.1:1/v1"))
     assert wire.saw(ValueError("got sk-test-secret")).text == "got ***"
     assert "sk-test" not in repr(wire)
+
+
+class Recording(GenericFakeChatModel):
+    """Keeps what it was asked."""
+
+    asked: list[tuple[list[BaseMessage], dict[str, Any]]] = Field(default_factory=list)
+    extra_body: dict[str, Any] | None = None
+
+    def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        self.asked.append((messages, kwargs))
+        yield from super()._stream(messages, *args, **kwargs)
+
+
+PARTIAL = AIMessage("Once upon a", additional_kwargs={"own": 1})
+
+
+async def asked(last: BaseMessage, **fields: Any) -> tuple[BaseMessage, dict[str, Any]]:
+    """The last message and the keyword arguments that a model gets which goes on from partial turns."""
+    model = Recording(messages=iter([AIMessage("time")]), extra_body={"top_k": 1})
+    given = {"name": "m", "model": "stands:for-it", "abilities": Abilities(prefill=True), **fields}
+    await heard(LangChainWire(model, ModelCard(**given)), "sync", Ask(messages=(*ASK.messages, last)))
+    ((messages, kwargs),) = model.asked
+    return messages[-1], kwargs
+
+
+async def test_mistrals_models_are_given_the_mark_of_a_partial_turn_on_a_copy() -> None:
+    message, kwargs = await asked(PARTIAL, model="mistralai:mistral-large-2512")
+    assert message.additional_kwargs == {"own": 1, "prefix": True}
+    assert (PARTIAL.additional_kwargs, "extra_body" in kwargs) == ({"own": 1}, False)
+
+
+async def test_models_at_a_vllm_are_told_of_a_partial_turn_beside_their_own_fields() -> None:
+    message, kwargs = await asked(PARTIAL, prefill_style="continue_final_message")
+    assert message == PARTIAL
+    assert kwargs["extra_body"] == {"top_k": 1, "continue_final_message": True, "add_generation_prompt": False}
+
+
+@pytest.mark.parametrize(
+    ("last", "fields"),
+    [
+        (PARTIAL, {}),
+        (PARTIAL, {"model": "mistralai:m", "abilities": Abilities()}),
+        (HumanMessage("Go on."), {"model": "mistralai:m"}),
+        (HumanMessage("Go on."), {"prefill_style": "continue_final_message"}),
+    ],
+)
+async def test_messages_go_out_as_they_are_where_nothing_marks_a_partial_turn(
+    last: BaseMessage, fields: dict[str, Any]
+) -> None:
+    message, kwargs = await asked(last, **fields)
+    assert (message, "extra_body" in kwargs) == (last, False)
+
+
+async def test_openais_sdk_sends_a_partial_turn_to_a_vllm_as_it_wants_it() -> None:
+    with SimulatedProvider({"m": say("time.")}) as provider:
+        model = openai(provider.url)
+        card = ModelCard(
+            name="m", model=model, abilities=Abilities(prefill=True), prefill_style="continue_final_message"
+        )
+        await heard(LangChainWire(model, card), "sync", Ask(messages=(*ASK.messages, PARTIAL)))
+        (request,) = provider.requests
+    assert request.messages[-1] == {"role": "assistant", "content": "Once upon a"}
+    assert request.extra == {"continue_final_message": True, "add_generation_prompt": False}

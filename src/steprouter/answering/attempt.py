@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from ..models.cost import Usage
 from .answer import Answer
 from .failures import Failure
+from .resume import Resumed, Salvage
+from .seam import Joined, Unjoinable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,10 @@ class Attempt:
         cut_short: Whether the step's own deadline ended it, which says nothing of its deployment.
         is_message: Whether it is the user's own message in place of an answer, which says nothing of the model.
         lost_race: Whether another call answered first, and this one was ended.
+        salvage: What is left of an answer that broke off; None where it did not.
+        kept: What broke it off when all that makes an answer had come; None where it did not.
+        resumed: Which answer it went on with, and how; None where it began one.
+        join: How its text was joined to what was there; None where it never came to that.
     """
 
     id: str = ""
@@ -54,8 +60,17 @@ class Attempt:
     cut_short: bool = False
     is_message: bool = False
     lost_race: bool = False
+    salvage: Salvage | None = field(default=None, repr=False)
+    kept: Failure | None = None
+    resumed: Resumed | None = None
+    join: Joined | Unjoinable | None = field(default=None, repr=False)
 
     @property
     def is_sufficient(self) -> bool:
         """Whether it gave an answer that no check found fault with."""
         return self.answer is not None and not self.problems
+
+    @property
+    def is_vain(self) -> bool:
+        """Whether it was to go on with an answer, and nothing came of it."""
+        return self.resumed is not None and self.resumed.failed is not None

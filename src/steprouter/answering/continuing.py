@@ -43,7 +43,11 @@ def continued(ask: Ask, salvage: Salvage, rung: Rung) -> Ask:
     messages = (*earlier(ask.messages), AIMessage(content=said_so_far(ask.messages) + sendable(salvage.shown)))
     if rung is Rung.INSTRUCTION:
         messages = (*messages, HumanMessage(content=instruction(ask.messages, salvage)))
-    return replace(ask, messages=messages, settings=within_limit(ask, salvage))
+    tools = ask.tools
+    if salvage.is_structured:
+        # Who is held to a format begins it anew; the whole is checked against it instead.
+        tools = replace(tools, response_format=None)
+    return replace(ask, messages=messages, tools=tools, settings=within_limit(ask, salvage))
 
 
 def seam_for(ask: Ask, salvage: Salvage, rung: Rung) -> Seam:

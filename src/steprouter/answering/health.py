@@ -40,12 +40,14 @@ class Conditions:
         retries: How many retries of the same model this process may make now.
         hedges: What is left for second calls.
         near: Names of the step's budgets that are past their threshold.
+        no_prefill: Names of models that were seen to refuse a partial turn.
     """
 
     deployments: Mapping[str, Health] = field(default_factory=dict)
     retries: float = 1.0
     hedges: HedgeBudget = field(default_factory=HedgeBudget)
     near: tuple[str, ...] = ()
+    no_prefill: frozenset[str] = frozenset()
 
     def of(self, model: str) -> Health:
         """The health of one deployment."""

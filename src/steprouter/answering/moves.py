@@ -22,6 +22,8 @@ from .remaining import (
     upward,
     wait_for,
 )
+from .resume import Continuation
+from .ways import way_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +37,16 @@ class Try:
         after_seconds: What to wait before.
         redacted: Whether personal data and secrets are replaced in what is asked.
         ignores_budget: Whether it may answer although a budget is used up.
+        continuation: What it goes on with; None where it begins an answer.
     """
 
     model: str
     why: str
-    change: Literal["first", "failover", "escalated", "retry"] = "first"
+    change: Literal["first", "failover", "escalated", "retry", "resumed"] = "first"
     after_seconds: float = 0.0
     redacted: bool = False
     ignores_budget: bool = False
+    continuation: Continuation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +78,8 @@ def next_move(situation: Situation, progress: Progress) -> Move:
     """The next move, given what has happened so far.
 
     What was shown is a fact that no later attempt may contradict: after it, nothing is escalated and nothing
-    starts over. An answer that fails a check is still better than none, so it is kept for the end.
+    starts over; what broke off is gone on with. An answer that fails a check is still better than none, so it is kept
+    for the end.
 
     It comes to an end: a step makes at most `Policy.max_attempts` calls, passes each model over once and waits for
     as long as `Policy.patience_seconds` and its deadline allow, at least a tenth of a second for each further refusal.
@@ -82,8 +87,7 @@ def next_move(situation: Situation, progress: Progress) -> Move:
     if not progress.events:
         if is_late(situation, progress):
             return GiveUp(why="deadline")
-        first = situation.decision.models[0]
-        return Try(model=first, why=situation.decision.candidate(first).reason)
+        return first_move(situation, progress)
     move = after_last(situation, progress)
     if not isinstance(move, Try):
         return move
@@ -95,20 +99,48 @@ def next_move(situation: Situation, progress: Progress) -> Move:
     )
 
 
+def first_move(situation: Situation, progress: Progress) -> Move:
+    """The move that begins a step, or goes on with what a process that ended has left of it."""
+    left = progress.left
+    if left is not None:
+        if left.is_sufficient:
+            return Accept(attempt=left)
+        if left.failure is not None and (move := going_on(situation, progress, left)) is not None:
+            return move
+    first = situation.decision.models[0]
+    return Try(model=first, why=situation.decision.candidate(first).reason)
+
+
 def after_last(situation: Situation, progress: Progress) -> Move:
     """The move after the last event."""
-    last = progress.events[-1]
+    last, broken = progress.events[-1], progress.standing
+    if isinstance(last, Attempt):
+        if last.is_sufficient:
+            return Accept(attempt=last)
+        if last.failure is None:
+            return Accept(attempt=last) if progress.shown else after_answer(situation, progress, last)
+        if last.failure.kind is FailureKind.CANCELLED:
+            return GiveUp(why="cancelled")
+    if broken is not None and (move := going_on(situation, progress, broken)) is not None:
+        return move
+    if progress.shown:
+        return GiveUp(why="broken")
     if isinstance(last, Passed):
         return after_refusal(situation, progress, last)
-    if last.is_sufficient:
-        return Accept(attempt=last)
-    if last.failure is not None and last.failure.kind is FailureKind.CANCELLED:
-        return GiveUp(why="cancelled")
-    if last.shown:
-        return Accept(attempt=last) if last.answer is not None else GiveUp(why="broken")
-    if last.failure is None:
-        return after_answer(situation, progress, last)
+    if last.is_vain:
+        if broken is None or broken is progress.left:
+            return onward(situation, progress, "what was left could not be gone on with")
+        last = broken  # what was tried since masks no failure
+    assert last.failure is not None
     return after_failure(situation, progress, last, last.failure)
+
+
+def going_on(situation: Situation, progress: Progress, broken: Attempt) -> Try | None:
+    """The move that goes on with an answer that broke off; None where none can."""
+    taken, why, seconds = way_on(situation, progress, broken)
+    if taken is None:
+        return None
+    return Try(model=taken.model, why=why, change="resumed", after_seconds=seconds, continuation=taken)
 
 
 def after_refusal(situation: Situation, progress: Progress, last: Passed) -> Move:

@@ -12,6 +12,7 @@ from ..step.step import Step
 from .attempt import Attempt
 from .claims import Refused
 from .health import Conditions
+from .resume import Able
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Situation:
         windows: Tokens each model's window holds, by name; None is unknown.
         warm: Prompt prefixes that are probably cached, by model.
         conditions: The health of all deployments when the step began.
+        able: How each model can go on with an answer, by name.
     """
 
     step: Step
@@ -48,6 +50,7 @@ class Situation:
     windows: Mapping[str, int | None] = field(default_factory=dict)
     warm: Mapping[str, Warm] = field(default_factory=dict)
     conditions: Conditions = field(default_factory=Conditions)
+    able: Mapping[str, Able] = field(default_factory=dict)
 
     def seconds_left(self, progress: Progress) -> float | None:
         """Until an answer is of no use, from now on; None is never."""
@@ -71,9 +74,11 @@ class Progress:
         elapsed_seconds: How long the step has lasted.
         retried: How often a model was asked again.
         unused: Reservations of calls that were not made.
+        left: What a process that ended had said of this very answer; None where there is nothing.
     """
 
     events: tuple[Attempt | Passed, ...] = ()
+    left: Attempt | None = None
     waited_seconds: float = 0.0
     elapsed_seconds: float = 0.0
     retried: int = 0
@@ -85,6 +90,25 @@ class Progress:
         return tuple(event for event in self.events if isinstance(event, Attempt))
 
     @property
+    def made(self) -> tuple[Attempt, ...]:
+        """All calls that were made for this answer, by whichever process."""
+        return self.attempts if self.left is None else (self.left, *self.attempts)
+
+    @property
+    def shown(self) -> str:
+        """All text that the consumer has seen."""
+        return "".join(attempt.shown for attempt in self.attempts)
+
+    @property
+    def standing(self) -> Attempt | None:
+        """The attempt whose answer broke off and is still to be gone on with; None where there is none."""
+        for event in reversed(self.events):
+            if isinstance(event, Passed) or event.lost_race or event.is_vain:
+                continue
+            return None if event.salvage is None or event.failure is None else event
+        return self.left
+
+    @property
     def passed(self) -> tuple[Passed, ...]:
         """Who could not be asked, in order."""
         return tuple(event for event in self.events if isinstance(event, Passed))
@@ -92,6 +116,11 @@ class Progress:
     def tried(self, model: str) -> tuple[Attempt, ...]:
         """The attempts with a model, but for those that lost a race: they were never heard out."""
         return tuple(a for a in self.attempts if a.model == model and not a.lost_race)
+
+    def last_of(self, model: str) -> Attempt | Passed | None:
+        """What became of a model last; None if it was not to be asked."""
+        found = (e for e in reversed(self.events) if e.model == model and not (isinstance(e, Attempt) and e.lost_race))
+        return next(found, None)
 
     def after_wait(self, seconds: float) -> Progress:
         """The progress after a wait."""

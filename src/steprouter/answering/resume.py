@@ -1,4 +1,4 @@
-"""What is left of an answer that broke off, and how it may be gone on with.
+"""What is left of an answer that broke off, and how it may be gone on with: the commit protocol and the ladder.
 
 What was shown is a fact that no later attempt may contradict. Complete tool calls are kept, since whoever asked may
 run them; an open one is never shown and is asked for again. JSON goes on only where the whole can be checked.
@@ -7,17 +7,19 @@ run them; an open one is never shown and is asked for again. JSON goes on only w
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from ..models.cost import Usage
 from ..models.tokens import estimate_tokens
+from ..routing.resumption import Resumption
 from ..step.ask import Ask
 from .answer import Answer, Delta, ToolCall, ToolPiece
 from .check import REFUSED_FINISHES
+from .cursor import Cursor
 from .failures import Failure, FailureKind
-from .seam import Seam
 from .seam_reading import Joined
 from .shape import Shaper, whole_call
 
@@ -26,7 +28,8 @@ NOT_RESUMED = frozenset({FailureKind.CONTENT_FILTERED, FailureKind.REFUSED, Fail
 
 PREFILL_REFUSED = re.compile(
     r"prefill|must end with a user|(last|final) message.{0,40}(user|role|assistant)|"
-    r"assistant.{0,40}(last|final) message|continue_final_message|conversation must end|partial mode",
+    r"assistant.{0,40}(last|final) message|continue_final_message|conversation must end|partial mode|"
+    r"expected last role|ending with a model turn|2 or more assistant",
     re.IGNORECASE,
 )
 """How servers refuse a partial turn: Anthropic from Claude 4.6 on (litellm#27967), Bedrock, Mistral, vLLM, llama.cpp
@@ -49,7 +52,6 @@ class State(StrEnum):
 class Rung(StrEnum):
     """A way to go on, the surest first."""
 
-    FINISH = "finish"  # what is there makes the answer; nobody is asked
     CURSOR = "cursor"  # the provider itself replays what follows (OpenAI's Responses in the background)
     PREFILL = "prefill"  # a partial assistant turn
     INSTRUCTION = "instruction"  # a user turn that asks for the rest
@@ -61,13 +63,18 @@ class Salvage:
     """What is left of a broken answer.
 
     Attributes:
-        shown: All text the consumer has seen, of earlier attempts too.
-        fragment: What was said after it and not shown; it may still turn out otherwise.
+        shown: All text up to the last whole word, of earlier attempts too.
+        fragment: What was said after it; it may still turn out otherwise.
         calls: Complete tool calls, in order.
         open_call: Name of the first call that was cut; empty where it had none yet, None where none was cut.
         finish: Why the model stopped, where it had said so.
         is_structured: Whether the text is JSON because a format was asked for.
         has_thought: Whether anything was said that is neither text nor call.
+        seen: Whether a consumer has seen `shown`, so that it cannot be said otherwise.
+        is_left: Whether a process said it that has ended since. Who reads on is told so, and may be told anew.
+        block: The shape of the text, where it came in content blocks.
+        cursor: Where its provider replays it, if it does.
+        shaper: What heard it; a replay is heard by the same.
     """
 
     shown: str = ""
@@ -77,6 +84,11 @@ class Salvage:
     finish: str | None = None
     is_structured: bool = False
     has_thought: bool = False
+    seen: bool = True
+    is_left: bool = False
+    block: Mapping[str, Any] | None = field(default=None, repr=False)
+    cursor: Cursor | None = None
+    shaper: Shaper | None = field(default=None, repr=False, compare=False)
 
     @property
     def state(self) -> State:
@@ -92,28 +104,33 @@ class Salvage:
         return State.REASONING if self.has_thought else State.NOTHING
 
 
-def salvaged(shaper: Shaper, *, is_structured: bool = False, seam: Seam | None = None) -> Salvage:
+def salvaged(
+    shaper: Shaper, *, is_structured: bool = False, watched: bool = True, cursor: Cursor | None = None
+) -> Salvage:
     """What is left of an attempt that broke.
 
     Args:
         shaper: What the attempt was heard by.
         is_structured: Whether a response format was asked for.
-        seam: What joined its text to an earlier attempt's, if it went on from one.
+        watched: Whether its pieces went to a consumer.
+        cursor: How far its provider's own record of it was taken.
     """
     heard = [whole_call(shaper.calls[index]) for index in sorted(shaper.calls)]
     # `{}` is whole; no arguments at all may be the beginning of some, unless the model said that it was done.
     whole = [call for call in heard if call.name and call.args is not None and (call.raw or shaper.finish)]
     cut = [call for call in heard if call not in whole]
-    shown = shaper.shown if seam is None else seam.shown
-    fragment = "".join(shaper.parts)[len(shown) :] if seam is None else seam.fragment
     return Salvage(
-        shown=shown,
-        fragment="" if heard else fragment,  # text after a call is no continuation of the text before it
+        shown=shaper.whole,
+        fragment="" if heard else shaper.fragment,  # text after a call is no continuation of the text before it
         calls=tuple(whole),
         open_call=cut[0].name if cut else None,
         finish=shaper.finish,
         is_structured=is_structured,
         has_thought=shaper.said and not shaper.parts and not heard,
+        seen=watched and shaper.has_shown,
+        block=shaper.block,
+        cursor=cursor,
+        shaper=shaper if cursor is not None else None,
     )
 
 
@@ -124,7 +141,6 @@ class Able:
     Attributes:
         model: Its name.
         rank: How strong it is (`Tier.rank`).
-        cursor: Whether its provider keeps what it generates and can replay it.
         prefill: Whether it is declared to go on from a partial turn; None is unknown and is not tried.
         prefill_with_tools: Whether it still calls tools then; elsewhere it goes on in prose (litellm#31067).
         prefill_refused: Whether it was learnt that it does not, whatever is declared.
@@ -134,7 +150,6 @@ class Able:
 
     model: str
     rank: int = 0
-    cursor: bool = False
     prefill: bool | None = None
     prefill_with_tools: bool | None = None
     prefill_refused: bool = False
@@ -143,29 +158,21 @@ class Able:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resumption:
-    """What a user allows.
-
-    Attributes:
-        resumes: Continuations of one answer at most.
-        hops: Of these on another model than the one that broke at most.
-    """
-
-    resumes: int = 2
-    hops: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """Go on like this.
 
     Attributes:
         rung: How.
-        model: With which model; of no meaning for `finish`.
+        model: With which model.
     """
 
     rung: Rung
     model: str
+
+    @property
+    def is_restart(self) -> bool:
+        """Whether it is no way on, but a new beginning."""
+        return self.rung is Rung.RESTART
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +185,27 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """A continuation that is to be made.
+
+    Attributes:
+        rung: How the model is asked.
+        model: Which one.
+        left: The model that broke off.
+        salvage: What there is to go on from.
+        skipped: The ways before it, and why not.
+        billed: What was taken as billed for the broken attempt; a provider that replays bills the whole once.
+    """
+
+    rung: Rung
+    model: str
+    left: str
+    salvage: Salvage
+    skipped: tuple[Skipped, ...] = ()
+    billed: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
     """A continuation that was tried; for the trace and the next choice.
 
@@ -187,6 +215,8 @@ class Resumed:
         rung: How it was asked.
         at_char: How much text had been shown.
         failed: Why nothing came of it (a 400 for a partial turn, a seam with two readings); None if something did.
+        join: How the text was joined; None where it never came to that.
+        skipped: The ways before it, and why not.
     """
 
     left: str
@@ -194,6 +224,8 @@ class Resumed:
     rung: Rung
     at_char: int
     failed: str | None = None
+    join: Joined | None = None
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,13 +279,10 @@ def ladder(broken: Break, able: Sequence[Able], policy: Resumption) -> Ladder:
 
 def rungs(broken: Break, able: Able, first: Able, policy: Resumption) -> tuple[Way | Skipped, ...]:
     """Each way on with one model, in order: open, or closed for a reason."""
-    closed = refusal(broken)
-    if closed is None and (able.model == first.model and is_complete(broken)):
-        return (Way(rung=Rung.FINISH, model=able.model),)
-    closed = closed or unavailable(broken, able, first, policy)
+    closed = refusal(broken) or unavailable(broken, able, first, policy)
     found: list[Way | Skipped] = []
-    for rung in (Rung.CURSOR, Rung.PREFILL, Rung.INSTRUCTION, Rung.RESTART):
-        why = closed or obstacle(broken, able, first, rung)
+    for rung in Rung:
+        why = closed or obstacle(broken, able, first, rung, policy)
         way = Way(rung=rung, model=able.model)
         found.append(way if why is None else Skipped(rung=rung, model=able.model, why=why))
     return tuple(found)
@@ -269,9 +298,18 @@ def refusal(broken: Break) -> str | None:
 
 
 def is_complete(broken: Break) -> bool:
-    """Whether what is there makes an answer: it had finished, has whole calls, or is as long as it may be."""
-    is_full = broken.tokens_left is not None and broken.tokens_left <= 0 and bool(broken.salvage.shown)
-    return is_full or broken.salvage.state in (State.FINISHED, State.COMPLETE_CALLS)
+    """Whether what is there makes an answer, so that nobody needs to be asked for more.
+
+    It had finished, has whole calls, or is as long as it may be. Of several calls an open one is asked for again once
+    the others have been made.
+    """
+    if refusal(broken) is not None:
+        return False
+    salvage = broken.salvage
+    is_full = broken.tokens_left is not None and broken.tokens_left <= 0 and bool(salvage.shown)
+    if salvage.state is State.FINISHED:
+        return salvage.open_call is None
+    return is_full or salvage.state is State.COMPLETE_CALLS
 
 
 def unavailable(broken: Break, able: Able, first: Able, policy: Resumption) -> str | None:
@@ -280,6 +318,8 @@ def unavailable(broken: Break, able: Able, first: Able, policy: Resumption) -> s
         return able.barred
     if not broken.salvage.shown:
         return None
+    if not broken.salvage.seen and able.model != first.model:
+        return "nobody saw what was said; another model begins anew"
     taken = [one for one in broken.resumed if one.failed is None]
     if len(taken) >= policy.resumes:
         return f"it was resumed {len(taken)} times already"
@@ -295,24 +335,33 @@ def unavailable(broken: Break, able: Able, first: Able, policy: Resumption) -> s
     return None
 
 
-def obstacle(broken: Break, able: Able, first: Able, rung: Rung) -> str | None:
+def obstacle(broken: Break, able: Able, first: Able, rung: Rung, policy: Resumption) -> str | None:
     """Why one way on is closed with a model that may be asked; None if it is open."""
     salvage = broken.salvage
     if rung is Rung.RESTART:
-        return f"{len(salvage.shown)} characters were shown" if salvage.shown else None
-    if not salvage.shown:
-        return "nothing was shown"
+        return f"{len(salvage.shown)} characters were shown" if salvage.seen and not salvage.is_left else None
     failed = [one.failed for one in broken.resumed if (one.model, one.rung) == (able.model, rung) and one.failed]
     if failed:
         return failed[-1]
     if rung is Rung.CURSOR:
-        if able.model != first.model or broken.resumed:
+        if able.model != first.model:
             return "only the call that broke can be replayed"
-        return None if able.cursor else "its provider keeps no stream to come back to"
-    if rung is Rung.INSTRUCTION:
-        # Measured 2026-11: 0 to 1 of 15 JSON answers went on well when asked in words, 13 to 15 from a partial turn.
-        return "JSON is gone on with from a partial turn only" if salvage.is_structured else None
-    return no_prefill(broken, able)
+        return None if salvage.cursor is not None else "its provider keeps no stream to come back to"
+    if not salvage.shown:
+        return "there is no text to go on from"
+    if salvage.is_structured and not salvage.seen:
+        return "JSON that nobody saw is asked for anew"
+    return no_prefill(broken, able) if rung is Rung.PREFILL else no_instruction(broken, policy)
+
+
+def no_instruction(broken: Break, policy: Resumption) -> str | None:
+    """Why no model is asked in words to go on; None if it is."""
+    if not policy.instruction:
+        return "the policy asks no model in words to go on"
+    if not broken.salvage.seen:
+        return "nobody saw what was said; it is asked anew"
+    # Measured 2026-11: 0 to 1 of 15 JSON answers went on well when asked in words, 13 to 15 from a partial turn.
+    return "JSON is gone on with from a partial turn only" if broken.salvage.is_structured else None
 
 
 def no_prefill(broken: Break, able: Able) -> str | None:
@@ -334,14 +383,15 @@ def refused_prefill(failure: Failure) -> bool:
 
 
 def finished(salvage: Salvage) -> Answer:
-    """The answer that is there: for `Rung.FINISH`."""
+    """The answer that is there, where it is complete."""
     pieces = tuple(ToolPiece(index, one.id, one.name, one.raw) for index, one in enumerate(salvage.calls))
-    unshown = Delta(text=salvage.fragment, tools=pieces)
+    is_seen = salvage.seen and not salvage.is_left
+    unshown = Delta(text=salvage.fragment if is_seen else salvage.shown + salvage.fragment, tools=pieces)
     return Answer(
         text=salvage.shown + salvage.fragment,
         tool_calls=salvage.calls,
         finish=salvage.finish or ("tool_calls" if salvage.calls else "length"),
-        unshown=(unshown,) if salvage.fragment or pieces else (),
+        unshown=(unshown,) if unshown.text or pieces else (),
     )
 
 

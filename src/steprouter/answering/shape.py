@@ -1,4 +1,4 @@
-"""Shapes a stream of pieces for the consumer: text goes on live, tool calls are held until they are whole.
+"""Shapes a stream of pieces for the consumer: whole words of text go on live, tool calls are held until they are whole.
 
 Why hold tool calls: LangChain parses partial arguments leniently, so a call cut in the middle of
 `{"path": "/home/bob/old` becomes a valid call on the wrong path, and agents execute it.
@@ -7,7 +7,7 @@ Why hold tool calls: LangChain parses partial arguments leniently, so a call cut
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
@@ -16,6 +16,8 @@ from typing import Any
 from ..models.cost import Usage
 from .answer import Answer, Delta, ToolCall, ToolPiece
 from .failures import Phase
+from .seam_reading import Joined, Unjoinable
+from .seam_words import Words
 
 TOOL_BLOCK_TYPES = frozenset(
     {"tool_use", "input_json_delta", "tool_call", "tool_call_chunk", "function_call", "invalid_tool_call"}
@@ -40,25 +42,48 @@ class Shaping:
 
     hold: Hold = Hold.TOOL_CALLS
 
-    def start(self, *, watched: bool) -> Shaper:
-        """A shaper for one attempt; where nobody watches (`invoke`) everything is held, so all may be escalated."""
-        return Shaper(self.hold if watched else Hold.EVERYTHING)
+    def start(self, *, watched: bool, now: Callable[[], float]) -> Shaper:
+        """A shaper for one attempt; where nobody watches (`invoke`) everything is held, so all may be escalated.
+
+        Args:
+            watched: Whether the pieces go to a consumer.
+            now: Gives seconds on a clock that only goes forward.
+        """
+        return Shaper(self.held(watched=watched))
+
+    def held(self, *, watched: bool) -> Hold:
+        """What is kept back."""
+        return self.hold if watched else Hold.EVERYTHING
 
 
 class Shaper:
     """Takes the pieces of one attempt in order, gives those to show, and remembers all of it.
 
+    Text is shown up to the last whole word, so that an answer that breaks off can be gone on with from there.
+
     Mutable, because it sees every token; it lives for one attempt and does no I/O.
+
+    Attributes:
+        fresh: Text that the last piece made whole, shown or not.
+        is_over: Whether nothing more is wanted of the model.
+        was_shown: Whether the consumer has seen text of an earlier attempt at the same message.
     """
 
     __slots__ = (
-        "calls", "details", "finish", "held", "hold", "open_call", "parts", "said", "shown_parts", "usage",
+        "block", "calls", "details", "finish", "fresh", "held", "hold", "is_over", "open_call", "parts", "said",
+        "shown_parts", "usage", "was_shown", "whole_parts", "words",
     )  # fmt: skip
 
     def __init__(self, hold: Hold) -> None:
         self.hold = hold
         self.parts: list[str] = []
+        self.whole_parts: list[str] = []
         self.shown_parts: list[str] = []
+        self.was_shown = False
+        self.words = Words()
+        self.fresh = ""
+        self.is_over = False
+        self.block: Mapping[str, Any] | None = None
         self.held: list[Delta] = []
         self.calls: dict[int, list[ToolPiece]] = {}
         self.finish: str | None = None
@@ -70,6 +95,7 @@ class Shaper:
     def feed(self, delta: Delta) -> Delta | None:
         """The part of `delta` that may be shown now; None if nothing may."""
         text, tools, blocks, finish, usage, details, extra = delta
+        self.fresh = ""
         if text:
             self.parts.append(text)
         if finish is not None:
@@ -79,36 +105,109 @@ class Shaper:
         if details:
             self.details.update(details)
         if not (text or tools or blocks or extra):
-            return None
+            return None if finish is None else self.last()
         self.said = True
         if tools:
             self.take(tools)
         if self.hold is Hold.EVERYTHING:
             self.held.append(delta)
+            self.make_whole(text, is_call=bool(tools))
             return None
-        if not (tools or blocks or extra or self.held):
-            return self.show_text(text, delta)
+        if not (tools or blocks or extra or self.open_call):
+            whole = self.make_whole(text)
+            return self.show(Delta(whole)) if whole else None
         return self.split(delta)
 
-    def show_text(self, text: str, delta: Delta) -> Delta | None:
-        """Plain text goes on at once, but for leading white space: an empty answer must stay unshown."""
-        if not self.shown_parts and not text.strip():
-            self.held.append(delta)
+    def make_whole(self, text: str, *, is_call: bool = False) -> str:
+        """What `text` makes whole. White space alone is nothing, so that an empty answer stays unshown."""
+        if self.open_call:
+            return ""
+        whole = self.words.feed(text)
+        if is_call:
+            self.open_call = True
+            whole += self.words.rest()
+        if not self.whole_parts and whole and not whole.strip():
+            self.words.held = whole + self.words.held
+            return ""
+        if whole:
+            self.whole_parts.append(whole)
+            self.fresh = whole
+        return whole
+
+    def show(self, piece: Delta) -> Delta:
+        """What is shown for a piece, with what waited for it."""
+        if self.held:
+            waiting, self.held = self.held, []
+            piece = joined([*waiting, piece])
+        self.shown_parts.append(piece.text)
+        return piece
+
+    def last(self) -> Delta | None:
+        """What may be shown of the last word, the model having finished."""
+        if self.hold is Hold.EVERYTHING or self.open_call or (rest := self.rest()) is None:
             return None
-        self.shown_parts.append(text)
-        return Delta(text)
+        return self.show(rest)
 
     def split(self, delta: Delta) -> Delta | None:
         """Parts what may be shown from what is held; once a call is open, all that follows waits behind it."""
-        calls = bool(delta.tools) or any(is_tool_block(block) for block in delta.blocks)
-        self.open_call = self.open_call or calls
-        if self.open_call or delta.extra or not (delta.text.strip() or self.shown_parts):
+        if self.open_call:
             self.held.append(delta)
             return None
-        waiting, self.held = self.held, []
-        shown = join([*waiting, delta])
-        self.shown_parts.append(shown.text)
-        return shown
+        if delta.tools or any(is_tool_block(block) for block in delta.blocks):
+            # The text before a call is over. What comes in one piece with the call stays with it.
+            rest = self.rest()
+            shown = self.show(rest) if rest is not None else None
+            self.open_call = True
+            self.held += [self.in_block(space)] if (space := self.words.rest()) else []
+            self.held.append(delta)
+            return shown
+        if delta.blocks:
+            return self.split_blocks(delta)
+        whole = self.make_whole(delta.text)
+        self.held.append(delta._replace(text=""))
+        return self.show(Delta(whole)) if whole else None
+
+    def split_blocks(self, delta: Delta) -> Delta | None:
+        """As `split`, for content in blocks: a block of plain text is shown word by word, others as they come."""
+        block = delta.blocks[0]
+        if len(delta.blocks) == 1 and block.get("type") == "text" and not delta.extra:
+            if self.block is not None and block.get("index") != self.block["index"]:
+                self.held += [rest] if (rest := self.rest()) is not None else []
+            self.block = {"type": "text", "index": block.get("index")}
+            whole = self.make_whole(delta.text)
+            piece = Delta(whole, blocks=({**block, "text": whole},))
+            if whole:
+                return self.show(piece)
+            if block.keys() - {"type", "text", "index"}:
+                self.held.append(piece)  # what else it says is shown with the next word
+            return None
+        rest = self.rest()
+        self.held += [rest] if rest is not None else []
+        if delta.text:
+            self.whole_parts.append(delta.text)
+            self.fresh += delta.text
+        if not self.whole_parts:
+            self.held.append(delta)
+            return None
+        return self.show(delta)
+
+    def rest(self) -> Delta | None:
+        """The word that is held, once it is known to be whole; None if there is none."""
+        rest = self.words.rest()
+        if not rest or not (self.whole_parts or rest.strip()):
+            self.words.held = rest
+            return None
+        self.whole_parts.append(rest)
+        self.fresh += rest
+        return self.in_block(rest)
+
+    def in_block(self, text: str) -> Delta:
+        """Text as a piece in the shape of what was shown last."""
+        return Delta(text) if self.block is None else Delta(text, blocks=(self.block_of(text),))
+
+    def block_of(self, text: str) -> dict[str, Any]:
+        """A block of plain text that goes on with the one before."""
+        return {key: value for key, value in {**(self.block or {}), "text": text}.items() if value is not None}
 
     def take(self, pieces: tuple[ToolPiece, ...]) -> None:
         """Sorts fragments by the call they belong to."""
@@ -116,9 +215,34 @@ class Shaper:
             self.calls.setdefault(piece.index, []).append(piece)
 
     @property
+    def spoken(self) -> str:
+        """All plain text that this attempt said, shown or not."""
+        return "".join(self.parts)
+
+    @property
     def shown(self) -> str:
-        """Text the consumer has seen."""
+        """Text of this attempt that the consumer has seen."""
         return "".join(self.shown_parts)
+
+    @property
+    def whole(self) -> str:
+        """All text of the message up to the last whole word, of earlier attempts too."""
+        return "".join(self.whole_parts)
+
+    @property
+    def fragment(self) -> str:
+        """What was said after that and may go on; empty where a call follows it."""
+        return self.words.held
+
+    @property
+    def has_shown(self) -> bool:
+        """Whether a consumer has seen any text of the message, of earlier attempts too."""
+        return self.was_shown or bool(self.shown_parts)
+
+    @property
+    def join(self) -> Joined | Unjoinable | None:
+        """How it was joined to what an earlier attempt had said; None where there was nothing to join."""
+        return None
 
     @property
     def phase(self) -> Phase:
@@ -129,12 +253,15 @@ class Shaper:
 
     def answer(self) -> Answer:
         """What was said, as one value."""
+        held = self.held
+        if self.hold is not Hold.EVERYTHING and self.words.held:
+            held = [*held, self.in_block(self.words.held)]
         return Answer(
-            text="".join(self.parts),
+            text=self.spoken,
             tool_calls=tuple(whole_call(pieces) for pieces in self.calls.values()),
             finish=self.finish,
             usage=self.usage,
-            unshown=in_one_shape(self.held),
+            unshown=in_one_shape(held),
             details=self.details,
         )
 
@@ -169,7 +296,7 @@ def refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def join(deltas: list[Delta]) -> Delta:
+def joined(deltas: list[Delta]) -> Delta:
     """Several pieces as one, in order."""
     if len(deltas) == 1:
         return deltas[0]

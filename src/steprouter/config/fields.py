@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from ..models.card import Tier
+from ..models.card import PrefillStyle, Tier
 from ..step.step import StepKind
 from .complaints import Fields
 from .place import StoreFields
@@ -45,6 +45,7 @@ class AbilityFields(Fields):
     files: bool | None = None
     reasoning: bool | None = None
     prefill: bool | None = None
+    prefill_with_tools: bool | None = None
 
 
 class LimitFields(Fields):
@@ -69,6 +70,7 @@ class ModelFields(Fields):
     max_output_tokens: int | None = None
     abilities: AbilityFields = AbilityFields()
     tools: Literal["native", "json_schema", "prompt"] = "native"
+    prefill_style: PrefillStyle | None = None
     region: str | None = None
     tags: Words = ()
     deployment_of: str | None = None
@@ -104,6 +106,16 @@ class ContentFilterFields(Fields):
     message: str | None = None
 
 
+class ResumptionFields(Fields):
+    """A `Resumption`."""
+
+    resumes: int = 2
+    hops: int = 1
+    instruction: bool = True
+    journal: bool = True
+    keep_when_left: bool = False
+
+
 class PolicyFields(Fields):
     """A `Policy`."""
 
@@ -120,6 +132,7 @@ class PolicyFields(Fields):
     patience_seconds: float = 20.0
     hedge: bool = False
     prompt_caching: bool = True
+    resume: ResumptionFields = ResumptionFields()
 
 
 class BudgetFields(Fields):
@@ -153,6 +166,7 @@ class MemoryFields(Fields):
     on: bool = True
     embedder: Literal["static", "onnx"] = "static"
     lessons: LessonFields | None = None
+    journal_key: SecretStr | None = None
 
 
 class FileFields(StoreFields):
@@ -173,6 +187,7 @@ FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
     ("models", "limits"): LimitFields,
     ("policy",): PolicyFields,
     ("policy", "content_filter"): ContentFilterFields,
+    ("policy", "resume"): ResumptionFields,
     ("budget",): BudgetFields,
     ("policy", "rules"): RuleFields,
     ("memory",): MemoryFields,

@@ -19,6 +19,7 @@ from ..models.card import Abilities, ModelCard, Price
 from ..models.limits import Limits
 from ..routing.content_filter import ContentFilter
 from ..routing.policy import Policy
+from ..routing.resumption import Resumption
 from ..routing.rules import Rule, names, refuse_unknown
 from .complaints import check
 from .document import Document, read_document
@@ -96,7 +97,7 @@ def make_memory(document: Document, fields: MemoryFields, cards: Sequence[ModelC
         check_models = partial(refuse_unknown, "lessons", "model", set(lessons.models), known)
         document.build(("memory", "lessons", "models"), check_models)
     embedder = document.build(("memory", "embedder"), OnnxEmbedder) if fields.embedder == "onnx" else None
-    return MemoryPolicy(on=fields.on, embedder=embedder, lessons=lessons)
+    return MemoryPolicy(on=fields.on, embedder=embedder, lessons=lessons, journal_key=fields.journal_key)
 
 
 def with_mode(policy: Policy, environment: Mapping[str, str]) -> Policy:
@@ -141,11 +142,13 @@ def make_policy(document: Document, fields: PolicyFields, cards: Sequence[ModelC
         known = {card.name for card in cards}
         check_reference = partial(refuse_unknown, "reference", "model", {fields.reference}, known)
         document.build(("policy", "reference"), check_reference)
-    given = fields.model_dump(exclude_unset=True, exclude={"rules", "content_filter"})
+    given = fields.model_dump(exclude_unset=True, exclude={"rules", "content_filter", "resume"})
     at = ("policy", "content_filter")
     reaction = document.build(at, partial(ContentFilter, **fields.content_filter.model_dump(exclude_unset=True)))
     document.build(at, partial(reaction.check, {card.name for card in cards}))
     given["content_filter"] = reaction
+    resume = partial(Resumption, **fields.resume.model_dump(exclude_unset=True))
+    given["resume"] = document.build(("policy", "resume"), resume)
     return document.build(("policy",), partial(Policy, **given, rules=tuple(rules)))
 
 

@@ -65,10 +65,12 @@ class Began:
     Attributes:
         model: Which one.
         attempt: The attempt's id.
+        goes_on: Whether it goes on with what was said before; else it begins the answer anew.
     """
 
     model: str
     attempt: str = ""
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +124,21 @@ class JournalEntry:
     length: int = 0
 
     @property
+    def standing(self) -> tuple[Line, ...]:
+        """The lines that count: an attempt that did not go on with what was there has begun anew."""
+        begun = [at for at, line in enumerate(self.lines) if isinstance(line, Began) and not line.goes_on]
+        return self.lines[begun[-1] :] if begun else self.lines
+
+    @property
     def text(self) -> str:
-        """All text that was shown."""
-        return "".join(line for line in self.lines if isinstance(line, str))
+        """All text that was said, up to the last whole word."""
+        return "".join(line for line in self.standing if isinstance(line, str))
 
     @property
     def segments(self) -> tuple[Segment, ...]:
         """The same by attempts, in order."""
         found: list[Segment] = []
-        for begun, run in groupby(numbered(self.lines), key=lambda one: one[0]):
+        for begun, run in groupby(numbered(self.standing), key=lambda one: one[0]):
             lines = [line for _, line in run]
             first = lines[0] if isinstance(lines[0], Began) else Began("")
             text = "".join(line for line in lines if isinstance(line, str))
@@ -147,12 +155,12 @@ class JournalEntry:
     @property
     def facts(self) -> Mapping[str, Any]:
         """How things stood last."""
-        return next((line.facts for line in reversed(self.lines) if isinstance(line, Stood)), {})
+        return next((line.facts for line in reversed(self.standing) if isinstance(line, Stood)), {})
 
     @property
     def says_something(self) -> bool:
         """Whether there is anything to go on from."""
-        return any(isinstance(line, str | ToolCall) for line in self.lines)
+        return any(isinstance(line, str | ToolCall) for line in self.standing)
 
 
 def numbered(lines: Iterable[Line]) -> Iterable[tuple[int, Line]]:
@@ -271,7 +279,7 @@ def shortened(line: Line) -> dict[str, Any]:
     """A line that is no text, as JSON."""
     match line:
         case Began():
-            return {"b": [line.model, line.attempt]}
+            return {"b": [line.model, line.attempt, *([True] if line.goes_on else [])]}
         case ToolCall():
             return {"c": [line.id, line.name, line.raw]}
         case Stood():
@@ -301,8 +309,8 @@ def lengthened(kept: Mapping[str, Any]) -> Line:
         ValueError: It is none.
     """
     match kept:
-        case {"b": [str(model), str(attempt)]}:
-            return Began(model, attempt)
+        case {"b": [str(model), str(attempt), *goes_on]}:
+            return Began(model, attempt, bool(goes_on))
         case {"c": [str() | None as one, str(name), str(raw)]}:
             return ToolCall(id=one, name=name, args=strict_object(raw), raw=raw)
         case {"s": dict(facts)}:

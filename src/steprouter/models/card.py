@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
@@ -29,6 +29,10 @@ class Tier(StrEnum):
 
 
 RANKS = {tier.value: rank for rank, tier in enumerate(Tier)}
+
+PrefillStyle = Literal["assistant", "prefix", "partial", "continue_final_message"]
+"""How a server is told to go on from a partial turn, which stands last in the conversation: by nothing else than
+that; by `prefix` or `partial` on it; or by a field of that name beside the messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,7 @@ class Abilities:
         files: Reads documents such as PDF.
         reasoning: Thinks before it answers.
         prefill: Goes on from a partial assistant turn; only ever used where it is declared.
+        prefill_with_tools: Still calls tools when it goes on so; elsewhere it goes on in prose.
     """
 
     tools: bool | None = None
@@ -87,6 +92,7 @@ class Abilities:
     files: bool | None = None
     reasoning: bool | None = None
     prefill: bool | None = None
+    prefill_with_tools: bool | None = None
 
     def over(self, other: Abilities) -> Abilities:
         """These abilities, with what is unknown here taken from `other`."""
@@ -116,6 +122,10 @@ class ModelCard:
         abilities: What is stated here wins over the catalogue.
         tools: How a server at `base_url` is told of tools: `native` as the API has it; `json_schema` for servers
             that keep to a schema but do not parse tool calls; `prompt` for those that do neither.
+        prefill_style: How a partial turn is sent: `assistant` as any other, for llama.cpp, Ollama and OpenRouter;
+            `continue_final_message` for vLLM and SGLang; `prefix` (Mistral, DeepSeek) and `partial` (DashScope,
+            Moonshot) as those APIs have it. None goes by the host, `assistant` where it is unknown. Whoever states
+            one states `Abilities(prefill=True)` with it.
         region: Where it runs, for rules on data.
         tags: Free words that rules may name.
         headers: Extra HTTP headers for `base_url`.
@@ -138,6 +148,7 @@ class ModelCard:
     max_output_tokens: int | None = None
     abilities: Abilities = field(default_factory=Abilities)
     tools: Literal["native", "json_schema", "prompt"] = "native"
+    prefill_style: PrefillStyle | None = None
     region: str | None = None
     tags: frozenset[str] = frozenset()
     headers: dict[str, SecretStr] = field(default_factory=dict, repr=False)
@@ -165,6 +176,7 @@ class ModelCard:
         if self.tools not in ("native", "json_schema", "prompt"):
             raise ConfigError(f"tools of {self.name!r} must be native, json_schema or prompt, got {self.tools!r}")
         self.check_api()
+        self.check_prefill()
         if self.limits is not None and not isinstance(self.limits, Limits):
             raise ConfigError(
                 f"limits of {self.name!r} must be a Limits, got {self.limits!r}; write Limits(requests_per_minute=…)"
@@ -198,4 +210,29 @@ class ModelCard:
             raise ConfigError(
                 f"tools of {self.name!r} must be native with api='responses', got {self.tools!r}; "
                 "leave tools out, or take api='chat_completions'"
+            )
+
+    def check_prefill(self) -> None:
+        """Refuse what is said of partial turns where it cannot hold.
+
+        Raises:
+            ConfigError: The style is unknown, or it or an ability contradicts what else is stated.
+        """
+        if self.prefill_style not in (None, *get_args(PrefillStyle)):
+            styles = " or ".join((", ".join(get_args(PrefillStyle)[:-1]), get_args(PrefillStyle)[-1]))
+            raise ConfigError(f"prefill_style of {self.name!r} must be {styles}, got {self.prefill_style!r}")
+        if self.prefill_style is not None and self.abilities.prefill is False:
+            raise ConfigError(
+                f"prefill_style of {self.name!r} must be left out with Abilities(prefill=False), "
+                f"got {self.prefill_style!r}"
+            )
+        if self.prefill_style is not None and self.api == "responses":
+            raise ConfigError(
+                f"prefill_style of {self.name!r} must be left out with api='responses', where the last turn is always "
+                f"finished, got {self.prefill_style!r}; leave it out, or take api='chat_completions'"
+            )
+        if self.tools != "native" and self.abilities.prefill_with_tools:
+            raise ConfigError(
+                f"model {self.name!r} must not state prefill_with_tools with tools={self.tools!r}, where an answer "
+                "begins with its form; leave it out, or take tools='native'"
             )

@@ -147,7 +147,14 @@ def for_card(card: ModelCard) -> CatalogueEntry | None:
     if host is not None:
         return lookup(name, host)
     found = lookup(name)
-    return found if found is not None and found.provider in CLOSED else None
+    return at_a_gateway(found) if found is not None and found.provider in CLOSED else None
+
+
+def at_a_gateway(entry: CatalogueEntry) -> CatalogueEntry:
+    """What holds of a model behind a server that is not its maker's: a partial turn may be changed on the way."""
+    if not entry.abilities.prefill:
+        return entry
+    return replace(entry, abilities=replace(entry.abilities, prefill=None))
 
 
 def complete(card: ModelCard, entry: CatalogueEntry | None) -> ModelCard:

@@ -70,6 +70,22 @@ class Usage:
             estimated=self.estimated or other.estimated,
         )
 
+    def less(self, billed: Usage) -> Usage:
+        """What is left of this usage when part of it was billed before; nothing is below 0."""
+        if billed == Usage():
+            return self
+        read = max(0, self.cache_read_tokens - billed.cache_read_tokens)
+        written = max(0, self.cache_write_tokens - billed.cache_write_tokens)
+        reasoning = max(0, self.reasoning_tokens - billed.reasoning_tokens)
+        return Usage(
+            input_tokens=max(read + written, self.input_tokens - billed.input_tokens),
+            output_tokens=max(reasoning, self.output_tokens - billed.output_tokens),
+            cache_read_tokens=read,
+            cache_write_tokens=written,
+            reasoning_tokens=reasoning,
+            estimated=self.estimated or billed.estimated,
+        )
+
     @classmethod
     def from_langchain(cls, usage_metadata: Mapping[str, Any]) -> Usage:
         """The usage a LangChain message reports, repaired where it contradicts itself.

@@ -11,13 +11,14 @@ from langchain_core.language_models import BaseChatModel, ModelProfile
 from ..errors import ConfigError
 from .card import Abilities, ModelCard
 from .catalogue import complete, for_card, from_genai_prices
+from .prefill import with_prefill
 
 
 def complete_cards(cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
     """The cards with what they leave open looked up.
 
     Raises:
-        ConfigError: There is none, or two share a name.
+        ConfigError: There is none, two share a name, or one states what its way to the model rules out.
     """
     if not cards:
         raise ConfigError("models must not be empty; give at least one ModelCard")
@@ -32,8 +33,15 @@ def complete_cards(cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
 
 
 def complete_card(card: ModelCard) -> ModelCard:
-    """A card with what it leaves open taken from the model object's profile and from the catalogue."""
+    """A card with what it leaves open taken from the model object's profile and from the catalogue.
+
+    Raises:
+        ConfigError: It states an ability that its way to the model rules out.
+    """
     provider, name = identity(card)
+    if card.prefill_style is not None:
+        card = replace(card, abilities=card.abilities.over(Abilities(prefill=True)))
+    stated = card.abilities
     if card.tools != "native":
         emulated = Abilities(tools=True, tool_choice=True, parallel_tools=False, json_schema=True)
         card = replace(card, abilities=card.abilities.over(emulated))
@@ -48,7 +56,7 @@ def complete_card(card: ModelCard) -> ModelCard:
     entry = for_card(card)
     if entry is None and card.price is None and card.base_url is None and name:
         entry = from_genai_prices(name, provider)
-    return complete(card, entry)
+    return with_prefill(complete(card, entry), stated)
 
 
 def identity(card: ModelCard) -> tuple[str | None, str | None]:

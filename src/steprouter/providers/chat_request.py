@@ -11,7 +11,8 @@ from langchain_core.utils.function_calling import convert_to_openai_function
 from ..errors import ConfigError
 from ..models.card import ModelCard
 from ..step.ask import Ask, ToolChoice, Toolset, tool_name
-from .openai_messages import wire_messages
+from .openai_messages import WireMessage, wire_messages
+from .partial_turns import FIELDS, MARKS, partial_turn_style
 
 NOT_FOR_SERVERS = frozenset(
     {
@@ -36,10 +37,12 @@ def request_body(card: ModelCard, ask: Ask) -> dict[str, Any]:
     """
     options = {key: value for key, value in ask.tools.options.items() if key not in ("strict", "parallel_tool_calls")}
     given = {**card.settings, **options, **ask.settings}
+    messages, beside = sent_messages(card, ask)
     body: dict[str, Any] = {
         "model": card.model,
         **{key: value for key, value in given.items() if value is not None and key not in NOT_FOR_SERVERS},
-        "messages": wire_messages(ask.messages),
+        **beside,
+        "messages": messages,
         "stream": True,
         "stream_options": {"include_usage": True},
         **tool_fields(ask.tools),
@@ -53,6 +56,15 @@ def request_body(card: ModelCard, ask: Ask) -> dict[str, Any]:
     for extra in (card.settings.get("extra_body"), ask.settings.get("extra_body")):
         body.update(extra or {})
     return body
+
+
+def sent_messages(card: ModelCard, ask: Ask) -> tuple[list[WireMessage], Mapping[str, Any]]:
+    """The messages, and what is said beside them of the last one where it is a partial turn."""
+    messages, style = wire_messages(ask.messages), partial_turn_style(card, ask.messages)
+    if style is None:
+        return messages, {}
+    *before, last = messages
+    return [*before, {**last, **MARKS.get(style, {})}], FIELDS.get(style, {})
 
 
 def encoded(body: Mapping[str, Any], where: str) -> bytes:

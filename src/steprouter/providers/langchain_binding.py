@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableBinding
 
 from ..errors import ConfigError
+from ..models.card import PrefillStyle
 from ..step.ask import Ask, ToolChoice, Toolset
 from .chat_request import wire_format
+from .partial_turns import FIELDS, MARKS
 from .wire import Timeouts
 
 FAMILIES = {
@@ -145,6 +148,24 @@ def bound_kwargs(candidate: Candidate, tools: Toolset) -> dict[str, Any]:
         kwargs = {**inner.kwargs, **kwargs}
         inner = inner.bound
     return kwargs
+
+
+def marked(messages: Sequence[BaseMessage], style: PrefillStyle) -> list[BaseMessage]:
+    """The messages with what an integration hands on from its last one as the mark of a partial turn, on a copy."""
+    *before, last = messages
+    marks = MARKS.get(style)
+    if marks is None:
+        return list(messages)
+    return [*before, last.model_copy(update={"additional_kwargs": {**last.additional_kwargs, **marks}})]
+
+
+def beside(kwargs: Mapping[str, Any], model: BaseChatModel, style: PrefillStyle) -> dict[str, Any]:
+    """The keyword arguments with what is said of a partial turn beside the messages; the user's own fields win."""
+    fields = FIELDS.get(style)
+    if fields is None:
+        return dict(kwargs)
+    own = kwargs.get("extra_body") or getattr(model, "extra_body", None) or {}  # as ChatOpenAI chooses between them
+    return {**kwargs, "extra_body": {**fields, **own}}
 
 
 def own_choice(choice: ToolChoice, family: str) -> str | dict[str, Any] | None:

@@ -20,8 +20,9 @@ from ..answering.answer import Delta
 from ..answering.failures import Seen
 from ..models.card import ModelCard
 from ..step.ask import Ask
-from .langchain_binding import Binder, Candidate, unwrapped
+from .langchain_binding import Binder, Candidate, beside, marked, unwrapped
 from .langchain_pieces import ChunkReader
+from .partial_turns import partial_turn_style
 from .refusals import NoFirstToken, Stalled
 from .retries import changed, without_retries
 from .sightings import seen
@@ -66,7 +67,7 @@ class LangChainWire:
 
     def stream(self, ask: Ask, timeouts: Timeouts) -> Generator[Delta, None, None]:
         """Say `ask` and give the answer piece by piece."""
-        kwargs, messages, stop = self._binder.kwargs(ask, timeouts), normalised(ask.messages), stops(ask)
+        messages, stop, kwargs = self.arguments(ask, timeouts)
         if self._model.rate_limiter:
             self._model.rate_limiter.acquire(blocking=True)
         reader = ChunkReader()
@@ -91,7 +92,7 @@ class LangChainWire:
 
     async def astream(self, ask: Ask, timeouts: Timeouts) -> AsyncGenerator[Delta, None]:
         """As `stream`, without blocking the event loop."""
-        kwargs, messages, stop = self._binder.kwargs(ask, timeouts), normalised(ask.messages), stops(ask)
+        messages, stop, kwargs = self.arguments(ask, timeouts)
         if self._model.rate_limiter:
             await self._model.rate_limiter.aacquire(blocking=True)
         reader = ChunkReader()
@@ -120,6 +121,17 @@ class LangChainWire:
                 await close()
         for last in reader.close():
             yield last
+
+    def arguments(self, ask: Ask, timeouts: Timeouts) -> tuple[list[BaseMessage], list[str] | None, dict[str, Any]]:
+        """Messages, stop sequences and keyword arguments for the model's own methods.
+
+        Raises:
+            ConfigError: The model cannot bind the tools.
+        """
+        kwargs, messages = self._binder.kwargs(ask, timeouts), normalised(ask.messages)
+        if (style := partial_turn_style(self.card, messages)) is not None:
+            messages, kwargs = marked(messages, style), beside(kwargs, self._model, style)
+        return messages, stops(ask), kwargs
 
     def saw(self, error: Exception) -> Seen:
         """The facts in an error this model raised: status, code, text, retry-after."""

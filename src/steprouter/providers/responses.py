@@ -262,7 +262,7 @@ class ResponseCall(Call):
         """The pieces, with the bookmark moved right before each is given."""
         response_id = self._answer.response_id or (bookmark.cursor.response_id if bookmark.cursor else None)
         if bookmark.cursor is None and response_id and self._answer.first_number is not None:
-            bookmark.cursor = Cursor(response_id=response_id, after=self._answer.first_number)
+            bookmark.cursor = bookmark.start = Cursor(response_id=response_id, after=self._answer.first_number)
         for piece, number in zip(pieces, tuple(self._answer.numbers), strict=False):
             # Where events are not numbered there is no place to come back to.
             is_placed = response_id is not None and number is not None

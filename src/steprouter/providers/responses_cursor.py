@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from dataclasses import dataclass
 from typing import Protocol
 
 from ..answering.answer import Delta
-from ..errors import ConfigError
+from ..answering.cursor import Cursor
 from ..step.ask import Ask
 from .wire import Timeouts, Wire
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cursor:
-    """A place in a response that its provider keeps.
-
-    Attributes:
-        response_id: The provider's name for the response.
-        after: Number of the last event whose pieces were taken, from 0.
-
-    Raises:
-        ConfigError: One of them cannot come from a provider.
-    """
-
-    response_id: str
-    after: int
-
-    def __post_init__(self) -> None:
-        if not self.response_id:
-            raise ConfigError("response_id must not be empty, got ''")
-        if self.after < 0:
-            raise ConfigError(f"after must be the number of an event, 0 or more, got {self.after!r}")
+__all__ = ["Bookmark", "Cursor", "ResumableWire"]
 
 
 class Bookmark:
@@ -43,12 +22,14 @@ class Bookmark:
 
     Attributes:
         cursor: The place; None while the response has no name, and for good where its provider does not keep it.
+        start: The place before anything was taken, from where all of it is replayed; None as `cursor`.
     """
 
-    __slots__ = ("cursor",)
+    __slots__ = ("cursor", "start")
 
     def __init__(self) -> None:
         self.cursor: Cursor | None = None
+        self.start: Cursor | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.cursor!r})"

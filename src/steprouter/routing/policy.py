@@ -10,6 +10,7 @@ from ..errors import ConfigError
 from ..models.card import ModelCard, Tier
 from ..step.step import StepKind
 from .content_filter import ContentFilter
+from .resumption import Resumption
 from .rules import Rule, check_rules, refuse_unknown
 
 KIND_TIERS: Mapping[StepKind, Tier] = {
@@ -77,6 +78,7 @@ class Policy:
             first to begin answers. At most 2 % of the calls.
         prompt_caching: Mark prompts for the providers' prompt caches (Anthropic), and name the thread to them by a
             digest (OpenAI).
+        resume: How answers are gone on with whose stream broke after part of them was shown.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -92,6 +94,7 @@ class Policy:
     patience_seconds: float = 20.0
     hedge: bool = False
     prompt_caching: bool = True
+    resume: Resumption = field(default_factory=Resumption)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(self.rules))
@@ -102,6 +105,8 @@ class Policy:
             raise ConfigError(
                 f"content_filter must be a ContentFilter, got {self.content_filter!r}; write ContentFilter(reaction=…)"
             )
+        if not isinstance(self.resume, Resumption):
+            raise ConfigError(f"resume must be a Resumption, got {self.resume!r}; write Resumption(resumes=…)")
         if self.mode not in ("route", "observe"):
             raise ConfigError(f"mode must be 'route' or 'observe', got {self.mode!r}")
         if self.max_attempts < 1:

@@ -165,6 +165,7 @@ class Step:
         started_at: Unix time in seconds.
         trail: Digests of the prompt; empty outside a thread, where nothing is compared with them.
         cache_key: Names the thread to a provider's prompt cache without saying what it is; None outside a thread.
+        prompt: Keyed digest of all that a model is asked; None where no journal is kept of the answer.
     """
 
     id: str
@@ -179,3 +180,4 @@ class Step:
     started_at: float = 0.0
     trail: Trail = field(default_factory=Trail, repr=False)
     cache_key: str | None = None
+    prompt: str | None = field(default=None, repr=False)

@@ -11,6 +11,9 @@ of replies is used up in order, a single reply answers for ever, a callable deci
 behaves like a small, willing model. What can go wrong is a small value in a reply, see
 `steprouter.testing.faults`: `say("one two").failing(Stall(after_chunks=1))`.
 
+A model that goes on with what it began, from a partial turn or when asked to in words, is
+`continuing("The whole answer.", [Cut(after_chunks=1)])`: its first answer breaks off after one chunk.
+
 A chaos test has two providers, of which one goes wrong by a plan, and asks that nobody notices:
 
     plan = FaultPlan.seeded(7, {HangUp(): 0.1, Cut(after_chunks=2): 0.1, Rejection(status=503): 0.2})
@@ -27,6 +30,7 @@ A chaos test has two providers, of which one goes wrong by a plan, and asks that
 from __future__ import annotations
 
 from .clock import Clock, FrozenClock
+from .continuing import Continuing, continuing
 from .faults import (
     BrokenArguments,
     ContentFilter,
@@ -60,6 +64,7 @@ __all__ = [
     "BrokenArguments",
     "Clock",
     "ContentFilter",
+    "Continuing",
     "Cut",
     "CutAtByte",
     "Duplicate",
@@ -89,6 +94,7 @@ __all__ = [
     "Usage",
     "WrongTool",
     "call",
+    "continuing",
     "fail",
     "obliging",
     "refused_url",

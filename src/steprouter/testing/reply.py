@@ -73,6 +73,7 @@ class Reply:
         finish_reason: None means `tool_calls` where there are some, else `stop`.
         usage: None means an estimate from the lengths of prompt and answer, 4 characters a token.
         chunk_words: Words in each streamed chunk; tool arguments come in pieces of 8 characters.
+        chunk_characters: Characters of each streamed chunk of text in turn, over and over; empty goes by words.
         first_token_seconds: Real waiting before the first chunk, or before an error.
         seconds_per_chunk: Real waiting before each further chunk.
         headers: Extra response headers.
@@ -85,6 +86,7 @@ class Reply:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     chunk_words: int = 1
+    chunk_characters: tuple[int, ...] = ()
     first_token_seconds: float = 0.0
     seconds_per_chunk: float = 0.0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +95,8 @@ class Reply:
     def __post_init__(self) -> None:
         object.__setattr__(self, "tool_calls", tuple(self.tool_calls))
         check_count("chunk_words", self.chunk_words, "1 is word by word", lowest=1)
+        for characters in self.chunk_characters:
+            check_count("chunk_characters", characters, "1 is letter by letter", lowest=1)
         for name in ("first_token_seconds", "seconds_per_chunk"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)!r}; 0 is at once")

@@ -52,6 +52,7 @@ class KeptResponses:
     def __init__(self) -> None:
         self._kept: dict[str, Kept] = {}
         self._cancelled: list[str] = []
+        self._ended: set[str] = set()
         self._retrievals: list[Retrieval] = []
         self._lock = Lock()
 
@@ -80,6 +81,7 @@ class KeptResponses:
         whole = wire.whole(answer)
         with self._lock:
             self._kept[whole["id"]] = Kept(events=events, whole=whole)
+            self._ended.discard(whole["id"])  # a script that is played anew gives the same names again
 
     def delivered(self, path: str) -> Delivery:
         """What goes out for `GET /v1/responses/{id}`, streamed or not.
@@ -93,7 +95,7 @@ class KeptResponses:
         kept = self.kept(name)
         with self._lock:
             self._retrievals.append(Retrieval(response_id=name, after=after))
-            is_cancelled = name in self._cancelled
+            is_cancelled = name in self._ended
         if fields.get("stream") == ["true"]:
             first = 0 if after is None else after + 1
             events: Sequence[bytes] = () if is_cancelled else kept.events[first:]
@@ -111,6 +113,7 @@ class KeptResponses:
         kept = self.kept(name)
         with self._lock:
             self._cancelled.append(name)
+            self._ended.add(name)
         return {**kept.whole, "status": "cancelled", "output": [], "usage": None}
 
     def kept(self, name: str) -> Kept:

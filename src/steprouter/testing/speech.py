@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import cycle
 from typing import Literal
 
 from .reply import FinishReason, Reply, ToolCall, Usage
@@ -145,7 +146,8 @@ def shortened(reply: Reply, characters: int) -> Reply:
 def pieces(reply: Reply) -> tuple[Piece, ...]:
     """The reply in the chunks in which it is streamed."""
     cut = [Piece(kind="reasoning", text=words) for words in in_words(reply.reasoning, reply.chunk_words)]
-    cut += [Piece(kind="text", text=words) for words in in_words(reply.text, reply.chunk_words)]
+    said = in_sizes(reply.text, reply.chunk_characters) or in_words(reply.text, reply.chunk_words)
+    cut += [Piece(kind="text", text=part) for part in said]
     for index, call in enumerate(reply.tool_calls):
         cut.append(Piece(kind="call", text=call.name, index=index, id=call.id))
         parts = re.findall(rf"(?s).{{1,{ARGUMENT_CHARACTERS}}}", call.arguments)
@@ -157,6 +159,17 @@ def in_words(text: str, words: int) -> list[str]:
     """The text in runs of that many words; joined they are the text again."""
     found = re.findall(r"\s*\S+|\s+$", text)
     return ["".join(found[start : start + words]) for start in range(0, len(found), words)]
+
+
+def in_sizes(text: str, sizes: tuple[int, ...]) -> list[str]:
+    """The text in pieces of so many characters in turn; none where there are no sizes."""
+    found: list[str] = []
+    turns = cycle(sizes)
+    while sizes and text:
+        size = next(turns)
+        found.append(text[:size])
+        text = text[size:]
+    return found
 
 
 def tokens_in(text: str) -> int:

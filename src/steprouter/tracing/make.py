@@ -7,12 +7,22 @@ from collections.abc import Mapping, Sequence
 from ..answering.attempt import Attempt
 from ..answering.failures import Failure
 from ..answering.progress import Passed, Progress
+from ..answering.resume import Resumed
 from ..memory.lessons import Example
 from ..models.card import Price
 from ..models.cost import cost_usd
 from ..routing.decision import Candidate, Decision
 from ..step.step import Step
-from .record import AttemptRecord, CandidateRecord, FailureRecord, LessonRecord, PassedRecord, Trace
+from .record import (
+    AttemptRecord,
+    CandidateRecord,
+    FailureRecord,
+    LessonRecord,
+    PassedRecord,
+    ResumedRecord,
+    SkippedRecord,
+    Trace,
+)
 
 
 def make_trace(
@@ -27,7 +37,7 @@ def make_trace(
     degraded: Sequence[str] = (),
 ) -> Trace:
     """The trace of `step`; `prices` by model name, `seconds` for the whole step."""
-    attempts = progress.attempts
+    attempts = progress.made
     costs = [cost_usd(a.usage, prices.get(a.model)) for a in attempts]
     known = [usd for usd in costs if usd is not None]
     cost = sum(known) if len(known) == len(costs) else None
@@ -50,14 +60,17 @@ def make_trace(
         reason=decision.reason,
         rule=decision.rule,
         candidates=tuple(candidate_record(c) for c in decision.candidates),
-        attempts=tuple(attempt_record(a, usd, examples.get(a.model)) for a, usd in zip(attempts, costs, strict=True)),
+        attempts=tuple(
+            attempt_record(a, usd, examples.get(a.model), is_earlier=a is progress.left)
+            for a, usd in zip(attempts, costs, strict=True)
+        ),
         passed=tuple(passed_record(one) for one in progress.passed),
         reference=decision.reference,
         cost_usd=cost,
         reference_cost_usd=reference_cost,
         saved_usd=None if cost is None or reference_cost is None else reference_cost - cost,
         seconds=seconds,
-        router_seconds=max(0.0, seconds - progress.waited_seconds - answering_seconds(attempts)),
+        router_seconds=max(0.0, seconds - progress.waited_seconds - answering_seconds(progress.attempts)),
         degraded=tuple(degraded),
     )
 
@@ -74,7 +87,9 @@ def candidate_record(candidate: Candidate) -> CandidateRecord:
     )
 
 
-def attempt_record(attempt: Attempt, usd: float | None, example: Example | None = None) -> AttemptRecord:
+def attempt_record(
+    attempt: Attempt, usd: float | None, example: Example | None = None, *, is_earlier: bool = False
+) -> AttemptRecord:
     """An attempt as the trace keeps it: figures and reasons, no content."""
     failure, usage = attempt.failure, attempt.usage
     return AttemptRecord(
@@ -99,6 +114,26 @@ def attempt_record(attempt: Attempt, usd: float | None, example: Example | None 
         redacted=attempt.redacted,
         is_probe=attempt.is_probe,
         lost_race=attempt.lost_race,
+        resumed=None if attempt.resumed is None else resumed_record(attempt.resumed),
+        kept_after=None if attempt.kept is None else failure_record(attempt.kept),
+        is_earlier=is_earlier,
+    )
+
+
+def resumed_record(resumed: Resumed) -> ResumedRecord:
+    """A continuation as the trace keeps it."""
+    join = resumed.join
+    return ResumedRecord(
+        left=resumed.left,
+        model=resumed.model,
+        rung=str(resumed.rung),
+        at_char=resumed.at_char,
+        failed=resumed.failed,
+        how=None if join is None else join.how,
+        is_certain=join is None or join.is_certain,
+        dropped_characters=0 if join is None else join.dropped_chars,
+        preamble_characters=0 if join is None else join.preamble_chars,
+        skipped=tuple(SkippedRecord(rung=str(s.rung), model=s.model, why=s.why) for s in resumed.skipped),
     )
 
 

@@ -65,6 +65,42 @@ class FailureRecord(Part):
     text: str = ""
 
 
+class SkippedRecord(Part):
+    """A way to go on with a broken answer that was not gone, and why."""
+
+    rung: str
+    model: str
+    why: str
+
+
+class ResumedRecord(Part):
+    """How an attempt went on with an answer that broke off; none of the text is in the trace.
+
+    Attributes:
+        left: The model that broke off.
+        model: The model that went on.
+        rung: How it was asked: `cursor`, `prefill` or `instruction`.
+        at_char: How many characters there were to go on from.
+        failed: Why nothing came of it; None if something did.
+        how: How the two were joined: `continued`, `overlap` or `started_over`; None where it never came to that.
+        is_certain: Whether there was only one way to join them.
+        dropped_characters: What was said again and not shown twice.
+        preamble_characters: What was said before going on, and not shown.
+        skipped: The ways before it, and why not.
+    """
+
+    left: str
+    model: str
+    rung: str
+    at_char: int
+    failed: str | None = None
+    how: str | None = None
+    is_certain: bool = True
+    dropped_characters: int = 0
+    preamble_characters: int = 0
+    skipped: tuple[SkippedRecord, ...] = ()
+
+
 class AttemptRecord(Part):
     """One call of one model.
 
@@ -90,6 +126,9 @@ class AttemptRecord(Part):
         redacted: Whether personal data and secrets were replaced in what was asked.
         is_probe: Whether it decided over an open circuit breaker.
         lost_race: Whether another call answered first, and this one was ended.
+        resumed: Which answer it went on with, and how; None where it began one.
+        kept_after: What broke the stream when all had come that makes an answer; None where nothing did.
+        is_earlier: Whether a process made it that has ended since.
     """
 
     model: str
@@ -113,6 +152,9 @@ class AttemptRecord(Part):
     redacted: bool = False
     is_probe: bool = False
     lost_race: bool = False
+    resumed: ResumedRecord | None = None
+    kept_after: FailureRecord | None = None
+    is_earlier: bool = False
 
 
 class PassedRecord(Part):
@@ -169,7 +211,6 @@ class Trace(Part):
         seconds: The whole step.
         router_seconds: The router's own part of it.
         degraded: What was broken on the way.
-        resumed: Where a broken stream was continued.
         feedback: Verdicts that came later.
     """
 
@@ -199,7 +240,6 @@ class Trace(Part):
     seconds: float = 0.0
     router_seconds: float = 0.0
     degraded: tuple[str, ...] = ()
-    resumed: tuple[str, ...] = ()
     feedback: tuple[FeedbackRecord, ...] = Field(default=())
 
     @property
@@ -207,6 +247,11 @@ class Trace(Part):
         """The attempt whose answer was given."""
         given = [a for a in self.attempts if a.model == self.model and a.failure is None]
         return given[-1] if given else None
+
+    @property
+    def resumed(self) -> tuple[ResumedRecord, ...]:
+        """Where a broken stream was gone on with, in order."""
+        return tuple(a.resumed for a in self.attempts if a.resumed is not None and a.resumed.failed is None)
 
     @property
     def input_tokens_billed(self) -> int:

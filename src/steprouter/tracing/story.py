@@ -25,7 +25,7 @@ from .reasons import (
     result,
     waited_seconds,
 )
-from .record import AttemptRecord, CandidateRecord, FeedbackRecord, PassedRecord, Trace
+from .record import AttemptRecord, CandidateRecord, FeedbackRecord, PassedRecord, ResumedRecord, Trace
 from .totals import Totals, comparison
 from .wording import duration, in_and_out, listed, money, name, number_of, percent, visible
 
@@ -240,6 +240,16 @@ def circumstances(attempt: AttemptRecord) -> Iterable[str]:
         yield "It was the probe of an open circuit"
     if attempt.redacted:
         yield "Personal data and secrets were replaced in what it was asked"
+    if attempt.is_earlier:
+        yield "That was in a process that has ended since"
+    if attempt.resumed is not None:
+        if attempt.resumed.skipped:
+            skipped = "; ".join(f"{one.rung} with {one.model}: {one.why}" for one in attempt.resumed.skipped)
+            yield f"Other ways to go on were not open: {visible(skipped, 300)}"
+        if attempt.resumed.failed:
+            yield f"Nothing came of it: {visible(attempt.resumed.failed)}"
+    if attempt.kept_after is not None:
+        yield f"The stream broke ({visible(attempt.kept_after.kind, 40)}) when all that was needed had come"
     if attempt.repairs:
         yield f"In the history that others wrote: {visible('; '.join(attempt.repairs), 200)}"
 
@@ -260,6 +270,15 @@ def ending_of(attempt: AttemptRecord) -> Iterable[str]:
         yield f"{number_of(attempt.shown_characters, 'character')} of it had been shown"
     if attempt.finish is not None and failure is None:
         yield f"It ended with {visible(attempt.finish, 40)}"
+
+
+def resumption(resumed: ResumedRecord) -> str:
+    """Where an answer went on, and how, in words."""
+    who = "it" if resumed.model == resumed.left else name(resumed.model)
+    doubt = "" if resumed.is_certain else ", the likelier of two ways to join them"
+    dropped = f", {number_of(resumed.dropped_characters, 'character')} said again" if resumed.dropped_characters else ""
+    place = f"after {number_of(resumed.at_char, 'character')}"
+    return f"{name(resumed.left)} broke off {place} and {who} went on by {name(resumed.rung)}{dropped}{doubt}"
 
 
 def passed_line(passed: PassedRecord) -> RenderableType:
@@ -292,7 +311,7 @@ def facts_of(trace: Trace) -> Iterable[tuple[str, str]]:
     part = f" and {duration(waited)} of waiting" if waited else ""
     yield "time", f"{duration(trace.seconds)}, of which the router's own {duration(trace.router_seconds)}{part}"
     yield "cache", "" if trace.cache == "off" else trace.cache
-    yield "resumed", visible("; ".join(trace.resumed))
+    yield "resumed", visible("; ".join(resumption(one) for one in trace.resumed))
     yield "degraded", visible("; ".join(trace.degraded))
     yield "feedback", "; ".join(verdict(feedback) for feedback in trace.feedback[:20])
     yield "thread", name(trace.thread) if trace.thread is not None else ""

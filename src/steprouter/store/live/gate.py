@@ -13,6 +13,7 @@ from steprouter.answering.claims import Claim, Grant, Granted, Refused
 from steprouter.answering.health import WELL, Conditions
 from steprouter.answering.hedge import HedgeBudget
 from steprouter.answering.pacing import MOST_RETRIES, RetryBudget
+from steprouter.answering.resume import Rung, refused_prefill
 from steprouter.memory.recall import Missing, Recalled
 from steprouter.models.card import Price
 from steprouter.models.cost import cost_usd
@@ -43,6 +44,7 @@ class Gate:
         self.lock = Lock()
         self.retries = RetryBudget()
         self.hedges = HedgeBudget()
+        self.no_prefill: set[str] = set()
 
     def conditions(self, step: Step, recalled: Recalled, now: float) -> Conditions:
         """What is known of all deployments and of the step's budgets, what a recall brought included."""
@@ -50,7 +52,13 @@ class Gate:
         with self.lock:
             retries, hedges = self.retries.refilled(now).tokens, self.hedges
         near = () if self.ledger is None else self.near(self.ledger, step, recalled.section("budget"), now)
-        return Conditions(deployments=self.health.health(now), retries=retries, hedges=hedges, near=near)
+        return Conditions(
+            deployments=self.health.health(now),
+            retries=retries,
+            hedges=hedges,
+            near=near,
+            no_prefill=frozenset(self.no_prefill),
+        )
 
     def near(self, ledger: Ledger, step: Step, shared: Any, now: float) -> tuple[str, ...]:
         """Names of the step's budgets that are past their threshold."""
@@ -176,6 +184,9 @@ class Gate:
         for attempt in attempts:
             self.ended(attempt, now)
             self.pay(attempt, now)
+            is_prefill = attempt.resumed is not None and attempt.resumed.rung is Rung.PREFILL
+            if is_prefill and attempt.failure is not None and refused_prefill(attempt.failure):
+                self.no_prefill.add(attempt.model)
         for reservation in unused:
             self.release(reservation, now)
 

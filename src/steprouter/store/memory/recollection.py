@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from steprouter.memory.local_lessons import LocalLessons
 
+    from ..live.journal_cipher import Cipher
     from .lessons import RedisLessons
     from .remote import RedisMemory
     from .sections import Section
@@ -79,6 +80,7 @@ class Recollection:
         lessons: What the user asks of lessons; None keeps and shows none.
         settings: A digest of each model's settings, by name; brings the health of deployments too.
         budgets: Brings what was spent of them too.
+        cipher: Opens journals that were encrypted.
     """
 
     def __init__(
@@ -91,7 +93,9 @@ class Recollection:
         lessons: Lessons | None = None,
         settings: Mapping[str, str] | None = None,
         budgets: Sequence[Budget] = (),
+        cipher: Cipher | None = None,
     ) -> None:
+        self.cipher = cipher
         self.settings = settings
         self.budgets = tuple(budgets)
         self.connection = connection
@@ -155,9 +159,9 @@ class Recollection:
 
     def sections(self) -> list[Section]:
         """What a recall asks for."""
-        from .sections import REMEMBERED, BudgetSection, HealthSection  # brings the client library
+        from .sections import REMEMBERED, BudgetSection, HealthSection, JournalSection  # brings the client library
 
-        wanted: list[Section] = [*REMEMBERED]
+        wanted: list[Section] = [*REMEMBERED, JournalSection(self.cipher)]
         if self.settings is not None:
             wanted.append(HealthSection(self.settings))
         if self.budgets:

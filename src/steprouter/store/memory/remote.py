@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 from steprouter.memory.episodes import Share, odds
+from steprouter.memory.journal import place_of
 from steprouter.memory.labels import Label, Source
 from steprouter.memory.lessons import Lessons
 from steprouter.memory.local import row_of, trim
@@ -112,7 +113,8 @@ class RedisMemory:
     def trip(self, step: Step, vector: bytes | None) -> Trip:
         """What is to be asked."""
         places = Places(keys=self.keys, tenant=step.place.tenant)
-        return plan(Query(places=places, step=step, vector=vector, models=self.models), self.sections)
+        journal = None if step.prompt is None else place_of(step.place, step.prompt)
+        return plan(Query(places=places, step=step, vector=vector, models=self.models, journal=journal), self.sections)
 
     def unseen_of(self, step: Step) -> tuple[SessionUpdate, ...]:
         """Steps of this process that the store may not have yet; taken before it is asked, so that none is missed."""
