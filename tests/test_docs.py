@@ -14,29 +14,35 @@ from langchain_core.tools import tool
 from typer.testing import CliRunner
 
 from steprouter import Budget, ContentFilter, Limits, ModelCard, Policy, Rule, StepRouter
+from steprouter.answering.resume import Continuation, Rung, Salvage
 from steprouter.cli import app
 from steprouter.commands import EventName
 from steprouter.config import load
 from steprouter.config.complaints import Fields
 from steprouter.config.fields import (
+    AbilityFields,
     BudgetFields,
     ContentFilterFields,
     FileFields,
     LimitFields,
+    MemoryFields,
     ModelFields,
     PolicyFields,
     PriceFields,
+    ResumptionFields,
     RuleFields,
 )
 from steprouter.errors import BudgetExceeded
+from steprouter.flow import resumption
 from steprouter.testing import ScriptedChatModel, SimulatedProvider, Usage, fail, obliging, say
-from steprouter.tracing.record import AttemptRecord, Part, PassedRecord
+from steprouter.tracing.record import AttemptRecord, Part, PassedRecord, ResumedRecord
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 FAILURES = (ROOT / "docs" / "failures.md").read_text()
+RESUMPTION = (ROOT / "docs" / "resumption.md").read_text()
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 
 
@@ -122,36 +128,45 @@ def test_every_make_target_in_the_readme_exists() -> None:
 EXAMPLE = re.compile(r"^## (.+?)$|^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 
 
-def failure_examples() -> Iterator[Any]:
-    """The examples on failures: how they begin, their code and what it prints, named by their heading."""
+def examples(page: str) -> Iterator[Any]:
+    """The examples of a page: how they begin, their code and what it prints, named by their heading."""
     heading, beginning = "", ""
-    for match in EXAMPLE.finditer(FAILURES):
+    for match in EXAMPLE.finditer(page):
         if match[1]:
             heading = match[1]
         elif not beginning:
             beginning = match[2]
         else:
-            yield pytest.param(beginning, match[2], match[3], id=heading)
+            yield pytest.param(beginning, match[2], match[3] or "", id=heading)
 
 
-@pytest.mark.parametrize(("beginning", "code", "printed"), list(failure_examples()))
+@pytest.mark.parametrize(("beginning", "code", "printed"), [*examples(FAILURES), *examples(RESUMPTION)])
 def test_an_example_of_a_failure_prints_what_stands_below_it(
     beginning: str, code: str, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert len(code.splitlines()) <= 20
+    if "journal_key" in code:
+        pytest.importorskip("cryptography")
     names: dict[str, Any] = {}
     exec(beginning, names)
     exec(code, names)
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == printed.splitlines()
 
 
+def test_every_field_of_the_event_of_a_resumption_is_documented() -> None:
+    left = Salvage(shown="The refund", is_left=True)
+    going = Continuation(rung=Rung.PREFILL, model="large", left="small", salvage=left)
+    listed = RESUMPTION.partition("## When the process dies")[2].partition("\n\n**Where.**")[0]
+    assert {*resumption(going), "text"} <= set(re.findall(r"`(\w+)`", listed))
+
+
 def test_every_event_that_is_told_stands_in_the_documentation() -> None:
     told = set(re.findall(r"^\| `(\w+)` \|", FAILURES.partition("## Events in a graph")[2], re.MULTILINE))
-    planned = {"resumed", "cache_hit", "drift"}  # nothing tells them yet
+    planned = {"cache_hit", "drift"}  # nothing tells them yet
     assert set(get_args(EventName)) - planned <= told
 
 
-@pytest.mark.parametrize("record", [AttemptRecord, PassedRecord])
+@pytest.mark.parametrize("record", [AttemptRecord, PassedRecord, ResumedRecord])
 def test_what_a_trace_holds_of_failures_is_documented(record: type[Part]) -> None:
     page = FAILURES.partition("## What a trace holds")[2]
     figures = {"model", "why", "began_seconds", "seconds", "first_token_seconds", "finish", "lesson", "estimated"}
@@ -166,7 +181,10 @@ def test_what_a_trace_holds_of_failures_is_documented(record: type[Part]) -> Non
         ("a model", ModelFields),
         ("`limits`", LimitFields),
         ("`price`", PriceFields),
+        ("`abilities`", AbilityFields),
         ("`policy`", PolicyFields),
+        ("`resume`", ResumptionFields),
+        ("`memory`", MemoryFields),
         ("`content_filter`", ContentFilterFields),
         ("a budget", BudgetFields),
         ("a rule", RuleFields),

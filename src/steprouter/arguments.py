@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -51,6 +52,11 @@ def refuse_unknown_fields(given: Mapping[str, Any], model: type[BaseChatModel]) 
     """Raise for arguments that no field takes: a setting that is silently ignored is worse than an error."""
     unknown = sorted(set(given) - set(model.model_fields) - {"clock"})
     if unknown:
+        for argument, value in (("policy", Policy), ("memory_policy", MemoryPolicy)):
+            if unknown[0] in {field.name for field in fields(value)}:
+                raise ConfigError(
+                    f"StepRouter takes no {unknown[0]!r}; write {argument}={value.__name__}({unknown[0]}=…)"
+                )
         raise ConfigError(
             f"StepRouter takes no {unknown[0]!r}; set it on the models it holds, or for a call with "
             f".bind({unknown[0]}=…)"

@@ -5,9 +5,11 @@ Nothing here opens a connection or a file until a step or a reader needs it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
@@ -169,14 +171,15 @@ class Engine:
         Without memory nothing looks for it in the store, so it stays in this process.
         """
         connection = self.connection if self.kept.memory.on else connect("memory")
-        keys, cipher = self.find_keys(), self.cipher
+        keys, cipher, opening = self.find_keys(), self.cipher, threading.Lock()
 
-        @cache
         def journal() -> Journals:
-            from .store.live.journal import Journal  # brings the client library
+            with opening:
+                if self.journal is None:
+                    from .store.live.journal import Journal  # brings the client library
 
-            self.journal = opened = Journal(connection, keys, cipher=cipher)
-            return opened
+                    self.journal = Journal(connection, keys, cipher=cipher)
+                return self.journal
 
         return journal
 
@@ -298,10 +301,16 @@ class Engine:
             outcome=ending(outcome),
             prices=self.prices,
             seconds=run.seconds,
-            degraded=outcome.degraded,
+            degraded=self.degraded(run, outcome),
         )
         remembrance = None if self.memory is None else self.remembrance(run, outcome, self.memory)
         self.sink.put(Settled(trace=run.trace if self.kept.tracing else None, remembrance=remembrance))
+
+    def degraded(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
+        """What was broken on the way: what could not be recalled, and a journal that does not reach the store."""
+        why = None if self.journal is None or run.pen is None else self.journal.degraded
+        is_said = why is None or any(part.endswith(why) for part in outcome.degraded)
+        return outcome.degraded if is_said else (*outcome.degraded, f"journal: {why}")
 
     def remembrance(self, run: Run, outcome: Outcome, memory: Recollection) -> Remembrance:
         """What memory keeps of an ended step; this process knows it from now on."""
@@ -368,6 +377,7 @@ class Engine:
 
     async def aclose(self) -> None:
         """As `close`, for the running event loop's connections too."""
+        await asyncio.to_thread(self.driver.leavings.wait, CANCELLING_SECONDS)
         for wire in self.driver.wires.values():
             await wire.aclose()
         await self.connection.aclose()

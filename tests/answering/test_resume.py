@@ -41,6 +41,7 @@ CUT = Failure(kind=FailureKind.BROKEN_STREAM, phase=Phase.IN_TEXT, model="small"
 TEXT = Salvage(shown="Once upon a time")
 SMALL = Able(model="small", rank=1)
 LARGE = Able(model="large", rank=2)
+WORDS = Resumption(instruction=True)
 KEPT = replace(TEXT, cursor=Cursor(response_id="r1", after=4))
 ASK = Ask(messages=(SystemMessage("You are a poet."), HumanMessage("Tell me a story.")))
 
@@ -58,12 +59,12 @@ def call(args, *, index=0, name="weather", call_id="c1"):
 
 def opened(broken, *able, policy=None):
     """The way that is taken, as rung and model."""
-    way = ladder(broken, able, policy or Resumption()).way
+    way = ladder(broken, able, policy or WORDS).way
     return None if way is None else (way.rung, way.model)
 
 
 def why_not(broken, able, rung, *, first=SMALL, policy=None):
-    found = {one.rung: one for one in rungs(broken, able, first, policy or Resumption())}[rung]
+    found = {one.rung: one for one in rungs(broken, able, first, policy or WORDS)}[rung]
     return found.why if isinstance(found, Skipped) else None
 
 
@@ -126,7 +127,7 @@ def test_the_ladder_tries_the_surest_way_of_the_same_model_first():
 
 
 def test_each_way_that_is_not_taken_says_why():
-    found = ladder(Break(salvage=TEXT, failure=CUT), (SMALL,), Resumption())
+    found = ladder(Break(salvage=TEXT, failure=CUT), (SMALL,), WORDS)
     assert found == Ladder(
         way=Way(rung=Rung.INSTRUCTION, model="small"),
         skipped=(
@@ -240,7 +241,7 @@ def test_an_answer_is_resumed_twice_at_most():
     broken = Break(salvage=TEXT, failure=CUT, resumed=(once, replace(once, at_char=9)))
     assert opened(broken, SMALL, LARGE) is None
     assert why_not(broken, SMALL, Rung.INSTRUCTION) == "it was resumed 2 times already"
-    assert opened(broken, SMALL, policy=Resumption(resumes=3)) == (Rung.INSTRUCTION, "small")
+    assert opened(broken, SMALL, policy=replace(WORDS, resumes=3)) == (Rung.INSTRUCTION, "small")
 
 
 def test_a_way_of_which_nothing_came_is_not_taken_again_and_does_not_count():

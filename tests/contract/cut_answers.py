@@ -53,7 +53,7 @@ PROSE = [
     "Row row row your boat, gently down the stream. Row row row your boat, gently down the stream.",
 ]
 MARKDOWN = [
-    "# Title\n\nSome *text* with `code` and a [link](http://x.y/z).\n\n- one\n- two\n  - nested\n\n1. first\n2. second\n",
+    "# Title\n\nSome *text* with `code` and a [link](http://x.y/z).\n\n- one\n- two\n  - nested\n\n1. first\n2. second",
     "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n\nThat is the table.",
     "> quoted\n> lines\n\n**bold** and ~~struck~~\n\n---\nafter the rule",
     "Steps:\n\n1. Open the door\n2. Open the window\n3. Open the box\n\nDone.",

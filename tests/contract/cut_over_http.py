@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_openai import ChatOpenAI
 
-from steprouter import ModelCard, Policy, Price, StepRouter, Tier
+from steprouter import ModelCard, Policy, Price, Resumption, StepRouter, Tier
 from steprouter.errors import AnswerBroken
 from steprouter.models.card import Abilities
 from steprouter.testing import (
@@ -127,10 +127,17 @@ class Shown:
         """The chunks as one message, as LangChain adds them up."""
         return add_ai_message_chunks(*self.chunks)
 
+    @property
+    def resumed(self) -> list[dict[str, Any]]:
+        """How the answer was gone on with, as its message says."""
+        found: list[dict[str, Any]] = self.message.response_metadata["steprouter"]["resumed"]
+        return found
+
 
 def router_over(cards: list[ModelCard], **policy: Any) -> StepRouter:
-    """A router with a clock of its own and nothing remembered."""
-    return StepRouter(cards, policy=Policy(**policy), store="memory", clock=FrozenClock())
+    """A router with a clock of its own and nothing remembered, which asks in words too."""
+    allowed = {"resume": Resumption(instruction=True), **policy}
+    return StepRouter(cards, policy=Policy(**allowed), store="memory", clock=FrozenClock())
 
 
 def card_of(wire: str, provider: SimulatedProvider, name: str, tier: Tier = Tier.LOW, usd: float = 1) -> ModelCard:
@@ -164,13 +171,17 @@ def play(provider: SimulatedProvider, wire: str, said: Said, faults: tuple[Fault
     return Shown(chunks=chunks, trace=trace, broken=broken, requests=provider.requests[before:])
 
 
+def events(path: str, said: Said) -> list[bytes]:
+    """The events of an answer's stream."""
+    request = Request(model="small", messages=({"role": "user", "content": "hi"},), stream=True, include_usage=True)
+    answer = Answer(created=0, request=request, speech=speak(reply_of(said), request))
+    return [event for group in WIRES[path].stream(answer) for event in group]
+
+
 @cache
 def length(path: str, answer: int) -> int:
     """Bytes of an answer's stream."""
-    request = Request(model="small", messages=({"role": "user", "content": "hi"},), stream=True, include_usage=True)
-    speech = speak(reply_of(ANSWERS[answer]), request)
-    groups = WIRES[path].stream(Answer(created=0, request=request, speech=speech))
-    return sum(len(event) for group in groups for event in group)
+    return sum(map(len, events(path, ANSWERS[answer])))
 
 
 def cut(random: Random, path: str, answer: int) -> Fault:
@@ -212,6 +223,16 @@ def is_same_but_for_seams(text: str, whole: str, seams: list[int]) -> bool:
     ends = [part.lstrip() if at else part for at, part in enumerate(parts)]
     ends = [part.rstrip() if at < len(ends) - 1 else part for at, part in enumerate(ends)]
     return re.fullmatch(r"\s*".join(map(re.escape, ends)), whole) is not None
+
+
+def is_other_reading(text: str, whole: str, seams: list[int]) -> bool:
+    """Whether what a model said was taken for the end said again, where the text repeats itself."""
+    missing = len(whole) - len(text)
+    return missing > 0 and any(
+        text[:at] + whole[at : at + missing] + text[at:] == whole
+        and text[:at].endswith(whole[at : at + missing].strip())
+        for at in seams
+    )
 
 
 def calls_of(message: AIMessageChunk) -> list[tuple[str, Any]]:

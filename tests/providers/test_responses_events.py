@@ -223,7 +223,8 @@ def test_however_a_text_is_cut_into_pieces_it_ends_before_the_first_stop(said: s
     places = sorted({0, len(said), *(min(cut, len(said)) for cut in cuts)})
     parts = [said[one:other] for one, other in pairwise(places)]
     cutter = StopCutter(stops)
-    given = [delta for part in parts for delta, _ in cutter.cut([(Delta(part), None)])] + cutter.rest()
+    cut = [piece for part in parts for piece in cutter.cut([(Delta(part), None)])]
+    given = [delta for delta, _ in (*cut, *cutter.rest())]
     first = min((place for stop in stops if (place := said.find(stop)) >= 0), default=len(said))
     assert text(given) == said[:first]
     assert cutter.is_cut == (first < len(said))

@@ -23,7 +23,7 @@ Place = tuple[str | int, ...]
 VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 """`${NAME}`; `$$` for a single `$`; anything else that begins so is refused rather than sent as a key."""
 
-SECRET_FIELDS = re.compile(r"api_?key$|secret|passw|^headers$|_token$|authorization", re.IGNORECASE)
+SECRET_FIELDS = re.compile(r"(api|journal)_?key$|secret|passw|^headers$|_token$|authorization", re.IGNORECASE)
 
 SHORTEST_SECRET = 4
 """What is shorter is a placeholder; hiding it would eat ordinary letters."""

@@ -111,7 +111,7 @@ class ResumptionFields(Fields):
 
     resumes: int = 2
     hops: int = 1
-    instruction: bool = True
+    instruction: bool = False
     journal: bool = True
     keep_when_left: bool = False
 

@@ -21,6 +21,7 @@ from ..routing.content_filter import ContentFilter
 from ..routing.policy import Policy
 from ..routing.resumption import Resumption
 from ..routing.rules import Rule, names, refuse_unknown
+from ..store.live.journal_cipher import Cipher
 from .complaints import check
 from .document import Document, read_document
 from .fields import FIELDS_AT, BudgetFields, FileFields, MemoryFields, ModelFields, PolicyFields, RuleFields
@@ -88,7 +89,7 @@ def make_budgets(document: Document, budgets: Sequence[BudgetFields], cards: Seq
 
 
 def make_memory(document: Document, fields: MemoryFields, cards: Sequence[ModelCard]) -> MemoryPolicy:
-    """What is remembered. An embedder whose packages are missing is an error here, not at the first step."""
+    """What is remembered. An embedder or a key whose packages are missing is an error here, not at the first step."""
     lessons: Lessons | None = None
     if fields.lessons is not None:
         given = fields.lessons.model_dump(exclude_unset=True)
@@ -97,6 +98,8 @@ def make_memory(document: Document, fields: MemoryFields, cards: Sequence[ModelC
         check_models = partial(refuse_unknown, "lessons", "model", set(lessons.models), known)
         document.build(("memory", "lessons", "models"), check_models)
     embedder = document.build(("memory", "embedder"), OnnxEmbedder) if fields.embedder == "onnx" else None
+    if fields.journal_key is not None:
+        document.build(("memory", "journal_key"), partial(Cipher, fields.journal_key.get_secret_value()))
     return MemoryPolicy(on=fields.on, embedder=embedder, lessons=lessons, journal_key=fields.journal_key)
 
 

@@ -258,6 +258,11 @@ class ResponseCall(Call):
         self._news = self._news or (self._answer.said and self._answer.stirred)
         return pieces if self._bookmark is None else self.marked(self._bookmark, pieces)
 
+    def last(self) -> Iterable[Delta]:
+        """The pieces that are left, of an event that was left open too; they were taken like all others."""
+        pieces = super().last()
+        return pieces if self._bookmark is None else self.marked(self._bookmark, pieces)
+
     def marked(self, bookmark: Bookmark, pieces: Iterable[Delta]) -> Iterator[Delta]:
         """The pieces, with the bookmark moved right before each is given."""
         response_id = self._answer.response_id or (bookmark.cursor.response_id if bookmark.cursor else None)

@@ -149,12 +149,15 @@ class ResponseReader:
         self.go_on()
         if self.finished:
             return []
-        pieces: list[Delta] = []
+        pieces: list[Numbered] = []
         if (event := self._events.end()) is not None:
             with suppress(BrokenOff):  # a torn event says nothing; that the finish is missing does
                 piece = self.taken(event)
-                pieces = [] if piece is None else self.given([(piece, self._counted.last)])
-        return pieces if self._cutter is None else [*pieces, *self._cutter.rest()]
+                pieces = [] if piece is None else [(piece, self._counted.last)]
+        last = self.given(pieces)
+        rest = [] if self._cutter is None else self._cutter.rest()
+        self.numbers += [number for _, number in rest]
+        return [*last, *(piece for piece, _ in rest)]
 
     def taken(self, data: bytes) -> Delta | None:
         """The piece one event makes, the first time it comes."""

@@ -33,10 +33,10 @@ class StopCutter:
                 given += self.passed(piece)
         return given
 
-    def rest(self) -> list[Delta]:
+    def rest(self) -> list[Numbered]:
         """What was held when the stream ended: no stop sequence comes any more."""
         held, self._held = self._held, []
-        return [] if self.is_cut else [delta for delta, _ in held]
+        return [] if self.is_cut else held
 
     def passed(self, piece: Numbered) -> list[Numbered]:
         """What may go on once one more piece has come."""

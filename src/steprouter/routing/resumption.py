@@ -14,7 +14,8 @@ class Resumption:
     Attributes:
         resumes: Continuations of one answer at most; 0 goes on with none, and a break is an error with the part.
         hops: Of these on another model than the one that broke at most.
-        instruction: Whether a model that takes no partial turn is asked in words to go on.
+        instruction: Whether a model that takes no partial turn is asked in words to go on. Off, because small models
+            do it badly: measured, four in five or fewer of such joins were clean (docs/resumption.md).
         journal: Whether what a stream has said is kept while it lasts, in a thread of a graph, so that the graph can
             go on with it after its process died.
         keep_when_left: Whether it is kept too when whoever listened goes away; else nothing of it is.
@@ -25,7 +26,7 @@ class Resumption:
 
     resumes: int = 2
     hops: int = 1
-    instruction: bool = True
+    instruction: bool = False
     journal: bool = True
     keep_when_left: bool = False
 

@@ -51,7 +51,9 @@ class Journal:
 
     @cached_property
     def keys(self) -> Keys | None:
-        """What names the keys; None where the deployment's secret can be neither read nor made."""
+        """What names the keys; None where no secret is needed, or it can be neither read nor made."""
+        if self.connection.target.kind == "memory":
+            return None
         try:
             return self.find_keys()
         except ConfigError as error:
@@ -67,8 +69,7 @@ class Journal:
     def is_local(self) -> bool:
         """Whether this process is all there is: by choice, for want of a server, or of a secret."""
         facts = self.connection.facts
-        in_memory = self.connection.target.kind == "memory" or (facts is not None and facts.place == "memory")
-        return in_memory or self.keys is None
+        return self.keys is None or (facts is not None and facts.place == "memory")
 
     @property
     def degraded(self) -> str | None:
