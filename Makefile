@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-keys demo-local test check bench test-local-models lowest clean
+.PHONY: demo demo-keys demo-local test check bench test-local-models test-resumption lowest clean
 
 demo: .venv/ready
 	$(BIN)/python examples/agents/support_desk.py
@@ -34,6 +34,12 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/outage.py
 	$(BIN)/python benchmarks/failures.py
+	$(BIN)/python benchmarks/journal.py
+
+# Every byte of every answer cut in every way, and 200 processes killed; some 20 minutes.
+test-resumption: .venv/ready
+	STEPROUTER_ALL_CUTS=1 STEPROUTER_ROUNDS=200 $(BIN)/python -m pytest -s \
+		tests/contract/test_resumption_cuts.py tests/contract/test_crash_resume.py
 
 test-local-models: .venv/ready-local
 	$(BIN)/python scripts/local_models get small large

@@ -24,7 +24,7 @@ from stand_ins import instant_server
 
 from steprouter import ModelCard, Price, StepRouter
 from steprouter.answering.breaker import HARD_FAILURES, State
-from steprouter.drive import SystemClock
+from steprouter.clock import SystemClock
 from steprouter.testing import SimulatedProvider, say
 from steprouter.testing.clock import START_SECONDS
 

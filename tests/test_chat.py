@@ -452,6 +452,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "bare name": (lambda: StepRouter(["gpt-x"], store="memory"), "give base_url"),
     "api_key": (lambda: router_over([], api_key="k"), "takes no 'api_key'"),
     "max_retries": (lambda: router_over([], max_retries=2), "takes no 'max_retries'"),
+    "journal_key": (lambda: router_over([], journal_key="k"), r"write memory_policy=MemoryPolicy\(journal_key=…\)"),
+    "max_attempts": (lambda: router_over([], max_attempts=2), r"write policy=Policy\(max_attempts=…\)"),
     "model": (lambda: router_over([], model="gpt-x"), "takes no 'model'"),
     "budget": (lambda: router_over([], budget=1.0), "budget must be a Budget"),
     "answer_cache": (lambda: router_over([], answer_cache=True), "answer_cache must be None"),

@@ -281,6 +281,31 @@ def test_a_mistake_about_memory_is_named_with_its_line(wrong: str, said: str, lo
     assert ":" in str(error.value)
 
 
+def test_a_key_for_journals_comes_from_the_environment_and_is_in_no_repr(loaded: Load) -> None:
+    config = loaded(WHOLE + "memory: {journal_key: '${LOCAL_KEY}'}\n")
+    assert config.memory == MemoryPolicy(journal_key=KEY)
+    assert KEY not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("'hunter22'", "the key for journals needs at least 16 characters, got 8"),
+        ("'${SHORT_KEY}'", "the key for journals needs at least 16 characters, got 8"),
+        ("'${NO_KEY}'", "the environment variable NO_KEY is not set"),
+        ("1234567890123456", "must be text, in quotes"),
+        ("[hunter22hunter22]", "must be text, in quotes"),
+    ],
+)
+def test_a_key_for_journals_that_is_none_is_named_with_its_line_and_not_shown(
+    key: str, said: str, mistake: Mistake
+) -> None:
+    message = mistake(WHOLE + f"memory:\n  journal_key: {key}\n", SHORT_KEY="hunter22")
+    assert message.startswith(f"steprouter.yaml line {WHOLE.count(chr(10)) + 2}, memory.journal_key: {said}")
+    assert "hunter22" not in message
+    assert "1234" not in message
+
+
 PAIRS: Mapping[type, type] = {
     ModelFields: ModelCard,
     PriceFields: Price,

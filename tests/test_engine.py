@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import logging
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from langchain_core.messages import HumanMessage
+from langgraph.graph import START, StateGraph
+from pydantic import SecretBytes, SecretStr
 
-from steprouter import ConfigError, ModelCard, Policy, Price, Rule, StepKind, Tier
+from steprouter import ConfigError, MemoryPolicy, ModelCard, Policy, Price, Resumption, Rule, StepKind, Tier
 from steprouter.engine import Engine, surroundings
 from steprouter.keeping import Keeping
+from steprouter.memory.journal import place_of
 from steprouter.step.ask import Ask
+from steprouter.step.step import Step
+from steprouter.store.live.journal_cipher import Cipher
 from steprouter.testing import FrozenClock, ScriptedChatModel, fail, say
 
 ASK = Ask(messages=(HumanMessage("hi"),))
+
+
+class State(TypedDict, total=False):
+    """A graph that is there for its node alone."""
+
+    said: str
 
 
 def card(name: str, script: Any, tier: Tier = Tier.LOW, usd: float = 1.0, **settings: Any) -> ModelCard:
@@ -126,6 +139,84 @@ def test_settings_change_a_models_identity_and_are_not_readable_in_it():
     assert cold == engine_over(card("m", [], temperature=0.0)).identities
     secret = ModelCard(name="m", model="openai:gpt-x", settings={"api_key": "sk-secret-123"})
     assert "sk-secret" not in repr(Engine((secret,), Policy(), Keeping(store="memory")).identities)
+
+
+def steps_in_a_graph(engine: Engine, *asks: Ask, thread: str | None = "t") -> list[Step]:
+    """The steps that calls of one node are."""
+    found = list[Step]()
+
+    def node(state: State) -> State:
+        found.extend(engine.read(ask, None)[0] for ask in asks)
+        return {}
+
+    graph = StateGraph(State)
+    graph.add_node("node", node)
+    graph.add_edge(START, "node")
+    graph.compile().invoke({}, {"configurable": {} if thread is None else {"thread_id": thread}})
+    return found
+
+
+def test_a_step_in_a_thread_of_a_graph_has_the_digest_of_its_prompt_by_which_its_journal_is_found():
+    one, same, other = steps_in_a_graph(engine_over(), ASK, ASK, Ask(messages=(HumanMessage("you"),)))
+    assert one.prompt == same.prompt != other.prompt
+    assert str(one.prompt) not in repr(one)
+    where = place_of(one.place, str(one.prompt))
+    assert where is not None
+    assert (where.thread, where.tenant) == ("t", "default")
+
+
+def test_a_digest_of_a_prompt_says_nothing_to_who_has_not_the_key():
+    (one,), (other,) = (steps_in_a_graph(engine_over(), ASK) for _ in range(2))
+    assert one.prompt != other.prompt
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_without_memory_too_one_prompt_has_one_digest(on):
+    one, same = steps_in_a_graph(engine_over(memory=MemoryPolicy(on=on)), ASK, ASK)
+    assert one.prompt == same.prompt is not None
+
+
+def test_no_digest_is_taken_where_no_journal_is_kept():
+    outside, _ = engine_over().read(ASK, {"configurable": {"thread_id": "t"}})
+    (threadless,) = steps_in_a_graph(engine_over(), ASK, thread=None)
+    (unwanted,) = steps_in_a_graph(engine_over(policy=Policy(resume=Resumption(journal=False))), ASK)
+    assert [step.prompt for step in (outside, threadless, unwanted)] == [None] * 3
+
+
+KEY = "correct horse battery staple"
+
+
+@pytest.mark.parametrize("key", [KEY, KEY.encode(), SecretStr(KEY), SecretBytes(KEY.encode())], ids=type)
+def test_a_key_for_journals_in_whatever_form_is_the_same_key_and_shown_nowhere(key):
+    pytest.importorskip("cryptography")
+    engine = engine_over(memory=MemoryPolicy(journal_key=key))
+    assert engine.cipher is not None
+    assert Cipher(KEY).open(engine.cipher.seal(b"said", b"here"), b"here") == b"said"
+    assert "horse" not in f"{engine.kept!r} {engine.kept.memory!r} {vars(engine)!r}"
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_key_for_journals_that_is_none_is_refused_when_the_router_is_made_and_not_shown(on):
+    with pytest.raises(ConfigError, match="needs at least 16 characters, got 9") as short:
+        engine_over(memory=MemoryPolicy(on=on, journal_key="too short"))
+    with pytest.raises(ConfigError, match="journal_key must be text, bytes or a SecretStr, got int") as number:
+        MemoryPolicy(on=on, journal_key=1234567890123456)
+    assert "too short" not in str(short.value)
+    assert "1234" not in str(number.value)
+
+
+def test_a_key_for_journals_without_the_extra_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    with pytest.raises(ConfigError, match=r"pip install 'steprouter\[encryption\]'"):
+        engine_over(memory=MemoryPolicy(journal_key=KEY))
+
+
+def test_a_journal_is_opened_once_however_many_threads_come_first():
+    engine = engine_over()
+    assert engine.driver.journal is not None
+    with ThreadPoolExecutor(16) as pool:
+        opened = list(pool.map(lambda _: id(engine.driver.journal()), range(64)))
+    assert set(opened) == {id(engine.journal)}
 
 
 def test_closing_twice_is_harmless_and_memory_is_not_forgotten():

@@ -91,9 +91,10 @@ def leaves_journal(outcome: Outcome, setting: Setting) -> bool:
     """Whether what was said of an unfinished answer is kept for whoever asks the same again."""
     if outcome.gave_up is None:
         return False
-    return outcome.gave_up.why == "broken" or (
-        outcome.gave_up.why == "cancelled" and setting.policy.resume.keep_when_left
-    )
+    if outcome.gave_up.why == "cancelled":
+        return setting.policy.resume.keep_when_left
+    # What an ended process left is not lost because nobody could go on with it now.
+    return outcome.gave_up.why == "broken" or outcome.progress.left is not None
 
 
 def answer(

@@ -185,6 +185,12 @@ def test_what_nobody_saw_goes_on_from_a_partial_turn_or_starts_over():
     )
 
 
+def test_who_fell_silent_is_not_asked_to_go_on_with_what_nobody_saw():
+    broken = Break(salvage=replace(TEXT, seen=False), failure=replace(CUT, kind=FailureKind.STALLED))
+    assert opened(broken, replace(SMALL, prefill=True)) == (Rung.RESTART, "small")
+    assert opened(replace(broken, salvage=TEXT), replace(SMALL, prefill=True)) == (Rung.PREFILL, "small")
+
+
 def test_what_an_ended_process_showed_goes_on_in_any_way_and_may_start_over():
     broken = Break(salvage=replace(TEXT, is_left=True), failure=CUT)
     assert opened(broken, SMALL, LARGE) == (Rung.INSTRUCTION, "small")

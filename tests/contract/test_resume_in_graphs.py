@@ -12,9 +12,9 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, RetryPolicy, Send, interrupt
 from pydantic import SecretStr
 
-from steprouter import Abilities, AnswerBroken, MemoryPolicy, ModelCard, Policy, Resumption, StepRouter
+from steprouter import Abilities, AllModelsFailed, AnswerBroken, MemoryPolicy, ModelCard, Policy, Resumption, StepRouter
 from steprouter.store.embedded import EmbeddedServer, acquire
-from steprouter.testing import Continuing, Cut, SimulatedProvider, continuing, say
+from steprouter.testing import Continuing, Cut, Rejection, SimulatedProvider, continuing, say
 
 TEXT = " ".join(f"word{number}" for number in range(40)) + "."
 HALF = " ".join(f"word{number}" for number in range(19))
@@ -93,6 +93,17 @@ def test_a_graph_that_is_resumed_goes_on_where_it_broke(url: str, model: Continu
     assert broken.value.partial == HALF
     assert graph.invoke(None, THREAD)["said"] == [TEXT]
     assert model.continuations == [("prefill", len(HALF))]
+
+
+def test_what_could_not_be_gone_on_with_now_is_gone_on_with_later(url: str, model: Continuing) -> None:
+    model.faults = (Cut(after_chunks=20), Rejection(status=503))
+    graph = graph_of(router_at(url))
+    with pytest.raises(AnswerBroken):
+        graph.invoke(ask(), THREAD)
+    with pytest.raises(AllModelsFailed):
+        graph.invoke(None, THREAD)
+    assert graph.invoke(None, THREAD)["said"] == [TEXT]
+    assert model.continuations[-1] == ("prefill", len(HALF))
 
 
 def test_another_process_goes_on_through_the_store(url: str, model: Continuing, server: EmbeddedServer) -> None:

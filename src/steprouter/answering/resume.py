@@ -351,6 +351,8 @@ def obstacle(broken: Break, able: Able, first: Able, rung: Rung, policy: Resumpt
         return "there is no text to go on from"
     if salvage.is_structured and not salvage.seen:
         return "JSON that nobody saw is asked for anew"
+    if broken.failure.kind is FailureKind.STALLED and not salvage.seen and able.model == first.model:
+        return "it fell silent, and nobody saw what it had said"
     return no_prefill(broken, able) if rung is Rung.PREFILL else no_instruction(broken, policy)
 
 

@@ -25,6 +25,8 @@ def way_on(situation: Situation, progress: Progress, broken: Attempt) -> tuple[C
     found = ladder(break_of(situation, progress, broken), ables(situation, progress, broken), situation.policy.resume)
     if (taken := continuation(found, broken)) is not None:
         return taken, said(broken, taken), 0.0
+    if found.way is not None:
+        return None, "", 0.0  # nobody saw it, and nobody waits to go on with what may begin anew at once
     for one in sorted(again(situation, progress), key=lambda one: one.seconds):
         if one.seconds >= patience_left(situation, progress) or is_full(situation, progress):
             continue
