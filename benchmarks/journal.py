@@ -11,15 +11,15 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any, TypedDict
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langgraph.graph import START, StateGraph
+from measure import Spread
 
 from steprouter import ModelCard, Policy, Resumption, StepRouter
 from steprouter.store.embedded import acquire
@@ -50,7 +50,7 @@ class Speaker(BaseChatModel):
         yield ChatGenerationChunk(message=done)
 
 
-def timed(router: StepRouter, took: list[float]) -> Callable[[State], State]:
+def timed(router: StepRouter, took: list[float]) -> Any:
     """A node that streams an answer and notes how long its pieces took, from the first on."""
 
     def node(state: State) -> State:
@@ -75,8 +75,8 @@ def graph_of(router: StepRouter, took: list[float]) -> Any:
 def main() -> None:
     """Measure and print."""
     read = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    read.add_argument("--rounds", type=int, default=60)
-    read.add_argument("--pieces", type=int, default=2000)
+    read.add_argument("--rounds", type=int, default=300)
+    read.add_argument("--pieces", type=int, default=400)
     asked = read.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server = acquire(Path(folder), grace_seconds=0.0)
@@ -93,13 +93,13 @@ def main() -> None:
         for number in range(asked.rounds + 2):
             for kept in (True, False) if number % 2 else (False, True):
                 graphs[kept].invoke({"said": 0}, {"configurable": {"thread_id": f"{number}-{kept}"}})
-        micros = {kept: [1e6 * one / asked.pieces for one in seconds[2:]] for kept, seconds in took.items()}
-        ratios = sorted(a / b for a, b in zip(micros[True], micros[False], strict=True))
-        print(f"with a journal    {median(micros[True]):6.2f} µs a piece (median of {asked.rounds} rounds)")
-        print(f"without           {median(micros[False]):6.2f} µs a piece")
-        print(f"ratio of medians  {median(micros[True]) / median(micros[False]):.3f}")
-        print(f"ratio by rounds   {median(ratios):.3f}, quartiles {ratios[len(ratios) // 4]:.3f} "
-              f"and {ratios[3 * len(ratios) // 4]:.3f}")
+        spreads = {kept: Spread.of([one / asked.pieces for one in seconds[2:]]) for kept, seconds in took.items()}
+        for kept, name in ((True, "with a journal"), (False, "without")):
+            quiet, middle = 1e6 * spreads[kept].p10, 1e6 * spreads[kept].p50
+            print(f"{name:15} {quiet:7.2f} µs a piece in a quiet moment (p10), {middle:7.2f} µs in the median")
+        for quantile in ("p10", "p50"):
+            ratio = getattr(spreads[True], quantile) / getattr(spreads[False], quantile)
+            print(f"ratio of {quantile}    {ratio:.3f}")
         for router in routers.values():
             router.close()
         server.release()

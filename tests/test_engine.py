@@ -213,9 +213,10 @@ def test_a_key_for_journals_without_the_extra_says_what_to_install(monkeypatch):
 
 def test_a_journal_is_opened_once_however_many_threads_come_first():
     engine = engine_over()
-    assert engine.driver.journal is not None
+    journal = engine.driver.journal
+    assert journal is not None
     with ThreadPoolExecutor(16) as pool:
-        opened = list(pool.map(lambda _: id(engine.driver.journal()), range(64)))
+        opened = list(pool.map(lambda _: id(journal()), range(64)))
     assert set(opened) == {id(engine.journal)}
 
 

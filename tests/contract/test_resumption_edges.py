@@ -71,11 +71,15 @@ def test_an_answer_that_is_kept_no_longer_is_an_error_with_what_was_shown_and_it
     slow = say(TEXT).slowly(seconds_per_chunk=0.01)
     with SimulatedProvider({"m": [slow.cut(after_chunks=20, how="drop"), say(TEXT)]}) as provider:
         router = StepRouter([card("m", provider.url, abilities=Abilities(), **KEPT)], store="memory")
-        shown = []
-        with pytest.raises(AnswerBroken) as broken:
+        shown: list[str] = []
+
+        def read() -> None:
             for chunk in router.stream("Tell me."):
                 shown.append(chunk.text)
                 provider.expire_responses()
+
+        with pytest.raises(AnswerBroken) as broken:
+            read()
         assert broken.value.partial == "".join(shown)
         assert "connection" in str(broken.value)  # what broke it off, not what came of going on
         (trace,) = router.traces.list()

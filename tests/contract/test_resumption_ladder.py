@@ -248,3 +248,18 @@ def test_the_winner_of_a_race_that_breaks_goes_on(provider: SimulatedProvider) -
         ("large", False),
     ]
     assert second.continuations == [("prefill", len(SHOWN))]
+
+
+def test_what_nobody_watches_waits_for_no_model_while_another_can_begin_anew(provider: SimulatedProvider) -> None:
+    gone = iter([ANSWER.failing(RESET)])
+    cards = [
+        own(provider, "small", lambda request: next(gone, fail(503))),
+        own(provider, "large", script(), tier=Tier.HIGH),
+    ]
+    router = router_over(cards)
+    assert router.invoke("hi").text == TEXT
+    router.close()
+    (trace,) = router.traces.list()
+    tried = [(one.model, one.resumed.rung if one.resumed else None) for one in trace.attempts]
+    assert tried == [("small", None), ("small", "prefill"), ("large", None)]
+    assert sum(one.waited_seconds for one in trace.attempts) == 0

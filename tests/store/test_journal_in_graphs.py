@@ -126,7 +126,8 @@ def test_a_node_under_a_retry_policy_goes_on_in_the_same_process(process: Any) -
     policy = RetryPolicy(max_attempts=2, initial_interval=0.01, retry_on=Broken)
     graph.add_node("model", lambda state: {"said": [speaker("hi")]}, retry_policy=policy)
     graph.add_edge(START, "model")
-    graph.compile(checkpointer=InMemorySaver()).invoke({"said": []}, THREAD)
+    made: Any = graph.compile(checkpointer=InMemorySaver())
+    made.invoke({"said": []}, THREAD)
     assert speaker.found == [None, HALF]
 
 
@@ -142,7 +143,8 @@ def test_a_node_that_fails_after_its_answer_asks_anew(process: Any) -> None:
     graph = StateGraph(State)
     graph.add_node("model", model, retry_policy=RetryPolicy(max_attempts=2, initial_interval=0.01, retry_on=Broken))
     graph.add_edge(START, "model")
-    graph.compile(checkpointer=InMemorySaver()).invoke({"said": []}, THREAD)
+    made: Any = graph.compile(checkpointer=InMemorySaver())
+    made.invoke({"said": []}, THREAD)
     assert speaker.found == [None, None]
 
 

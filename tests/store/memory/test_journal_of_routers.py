@@ -85,7 +85,7 @@ def patient(router: StepRouter) -> StepRouter:
     return router
 
 
-def answered(router: StepRouter, amid: Mapping[int, Amid] | None = None, config: Any = THREAD) -> State:
+def answered(router: StepRouter, amid: Mapping[int, Amid] | None = None, config: Any = THREAD) -> Any:
     """What a node says that calls the router; at some pieces of the answer something happens."""
 
     def speak(state: State) -> State:
