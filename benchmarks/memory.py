@@ -15,7 +15,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ import redis
 import redis.asyncio
 from measure import Spread, atimed, in_turns, timed
 
+from steprouter.answering.breaker import Breaker, Observation, observed
+from steprouter.answering.breaker_state import Sign
+from steprouter.answering.budgets import Budget
+from steprouter.memory.journal import Began, JournalPlace, Stood, place_of
 from steprouter.memory.labels import Source, label
 from steprouter.memory.neighbours import nearest
 from steprouter.memory.outcomes import Remembered
@@ -35,12 +39,23 @@ from steprouter.models.cost import Usage
 from steprouter.step.step import Place, Step, StepKind
 from steprouter.store import Connection, Keys, connect
 from steprouter.store.embedded import acquire
+from steprouter.store.live.health_record import MARKS, Record, text_of
+from steprouter.store.live.journal import Journal
+from steprouter.store.live.ledger_orders import counters
 from steprouter.store.memory.index import Ready, cache_index, outcomes_index
 from steprouter.store.memory.pipeline import Command, Replies, acarry_out, carry_out
 from steprouter.store.memory.query import knn
 from steprouter.store.memory.remote import RedisMemory
 from steprouter.store.memory.schema import Places, Space
-from steprouter.store.memory.sections import LIVE, REMEMBERED, CacheSection, Query, plan
+from steprouter.store.memory.sections import (
+    REMEMBERED,
+    BudgetSection,
+    CacheSection,
+    HealthSection,
+    JournalSection,
+    Query,
+    plan,
+)
 
 Floats = npt.NDArray[np.float32]
 
@@ -56,10 +71,24 @@ ANSWER = "An answer of some length, as an agent gives it. " * 8
 STEP = Step(
     id="now",
     kind=StepKind.READ_RESULT,
-    place=Place(tenant="acme", thread="t", node="agent", task="task"),
+    place=Place(tenant="acme", thread="t", node="agent", graph_step=3, task="task"),
     started_at=NOW,
 )
+SETTINGS = dict.fromkeys(MODELS, "ab" * 8)
+BUDGET = Budget(usd=10.0)
 PLACES = Places(keys=KEYS, tenant="acme")
+
+
+def journal_of(prompt: str) -> JournalPlace:
+    """Where the step's journal is, if this is what it asks."""
+    place = place_of(STEP.place, prompt)
+    assert place is not None
+    return place
+
+
+JOURNAL = journal_of("ef" * 16)
+EMPTY = journal_of("01" * 16)
+"""Where nothing was left, as nearly always."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +104,7 @@ class Bench:
     def query(self) -> Query:
         """What is recalled, about one of the vectors."""
         asked = self.vectors[17].tobytes()
-        return Query(places=PLACES, step=STEP, vector=asked, models=MODELS, scope="scope7")
+        return Query(places=PLACES, step=STEP, vector=asked, models=MODELS, scope="scope7", journal=JOURNAL)
 
 
 def directions(count: int) -> Floats:
@@ -95,7 +124,7 @@ def filled() -> Iterator[Bench]:
         connection = connect(server.url, deadline_seconds=DEADLINE, environment={})
         memory = RedisMemory(connection, KEYS, SPACE, models=MODELS)
         answers = CacheSection(cache_index(SPACE), memory.indexes, fields=("answer", "usage"))
-        memory.sections = (answers, *REMEMBERED, *LIVE)
+        memory.sections = (answers, *REMEMBERED, JournalSection(), HealthSection(SETTINGS), BudgetSection((BUDGET,)))
         vectors = directions(max(ENTRIES, OUTCOMES))
         try:
             fill_outcomes(memory, vectors)
@@ -141,10 +170,26 @@ def fill_outcomes(memory: RedisMemory, vectors: Floats) -> None:
 
 
 def fill_live(connection: Connection) -> None:
-    """Health of each model, a budget, a journal."""
-    fields: dict[str | bytes, Any] = {f"field{number}": f"{number * 1.25}" for number in range(6)}
-    for key in (*map(PLACES.health, MODELS), PLACES.budget(), PLACES.journal("task")):
-        connection.call(lambda client, key=key: client.hset(key, mapping={"v": 1, **fields}))  # type: ignore[misc]
+    """Health of each model, a budget, and half an answer that a process left."""
+    breaker = Breaker()
+    for number in range(200):
+        breaker = observed(breaker, Observation(sign=Sign.SUCCESS, first_token_seconds=0.3), NOW - 200 + number, 0.5)
+    record = Record(breaker=breaker)
+    for number in range(MARKS):
+        record = record.written(f"{number:08x}")
+    (counter,) = counters(KEYS, (BUDGET,), STEP, NOW)
+    commands: list[Command] = [("SET", PLACES.health(model, SETTINGS[model]), text_of(record)) for model in MODELS]
+    commands.append(("HSET", counter.key, "v", 1, "usd", 2_000_000_000, "tokens", 90_000))
+    connection.call(partial(carry_out, commands=commands, replies=[]))
+    journal = Journal(connection, lambda: KEYS)
+    pen = journal.open(JOURNAL, NOW)
+    pen.note(Began("small", "attempt"))
+    pen.note(Stood({"seen": True}))
+    for word in ANSWER.split(" "):
+        pen.note(f"{word} ")
+    pen.leave(NOW, keep=True)
+    assert journal.flush()
+    journal.close()
 
 
 def fill_cache(connection: Connection, vectors: Floats) -> None:
@@ -170,14 +215,14 @@ def recall_lines(bench: Bench, runner: asyncio.Runner, rounds: int) -> dict[str,
     client = redis.Redis.from_url(bench.url, protocol=3, socket_timeout=DEADLINE)
     aclient = redis.asyncio.Redis.from_url(bench.url, protocol=3, socket_timeout=DEADLINE)
 
-    def ours() -> Any:
-        planned, replies = plan(bench.query, memory.sections), Replies()
+    def ours(query: Query = bench.query) -> Any:
+        planned, replies = plan(query, memory.sections), Replies()
         done = bench.connection.call(partial(carry_out, commands=planned.commands, replies=replies))
         assert done is replies
         return memory.made(planned, (), replies, None)
 
-    async def aours() -> Any:
-        planned, replies = plan(bench.query, memory.sections), Replies()
+    async def aours(query: Query = bench.query) -> Any:
+        planned, replies = plan(query, memory.sections), Replies()
         done = await bench.connection.acall(partial(acarry_out, commands=planned.commands, replies=replies))
         assert done is replies
         return memory.made(planned, (), replies, None)
@@ -195,10 +240,15 @@ def recall_lines(bench: Bench, runner: asyncio.Runner, rounds: int) -> dict[str,
         return await pipe.execute(raise_on_error=False)
 
     check(ours(), raw())
+    empty, none = replace(bench.query, journal=EMPTY), replace(bench.query, journal=None)
     contenders = {
         "recall, sync": timed(ours),
-        "the same pipeline, sync": timed(raw),
+        "no journal there, sync": timed(lambda: ours(empty)),
+        "no journal asked for, sync": timed(lambda: ours(none)),
         "recall, async": atimed(runner, aours),
+        "no journal there, async": atimed(runner, lambda: aours(empty)),
+        "no journal asked for, async": atimed(runner, lambda: aours(none)),
+        "the same pipeline, sync": timed(raw),
         "the same pipeline, async": atimed(runner, araw),
         **redisvl_reads(bench, runner),
     }
@@ -214,6 +264,8 @@ def check(found: dict[str, Any], raw: Sequence[Any]) -> None:
     assert len(found["cache"].hits) == 4
     assert set(found["health"]) == set(MODELS)
     assert set(found["counters"].kind) == set(MODELS)
+    assert found["budget"] == {BUDGET.name: 0.2}
+    assert [entry.text.strip() for entry in found["journal"]] == [ANSWER.strip()]
     assert not [reply for reply in raw if isinstance(reply, Exception)]
 
 
@@ -305,6 +357,8 @@ def table(lines: dict[str, Spread], against: dict[str, str]) -> Iterator[str]:
 AGAINST = {
     "recall, sync": "the same pipeline, sync",
     "recall, async": "the same pipeline, async",
+    "no journal there, sync": "no journal asked for, sync",
+    "no journal there, async": "no journal asked for, async",
     "redisvl: check + get_recent, sync": "recall, sync",
     "snapshot: 48 of each model": "searches: 48 of each model",
     "one search: 48 of any model": "snapshot: 48 of each model",

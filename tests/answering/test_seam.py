@@ -258,7 +258,7 @@ def test_a_stop_sequence_across_the_seam_ends_the_answer():
 
 
 def test_a_beginning_said_before_is_held_for_four_tenths_of_a_second_at_most():
-    seam = Seam("the boat and the lamp", "", ASKED)
+    seam = Seam("a boat and the lamp", "", ASKED)
     assert seam.feed("the", 10.0) == ""
     assert seam.feed(" ", 10.3) == ""
     seam.feed("", 10.4)
@@ -285,6 +285,6 @@ def test_a_turn_that_slowly_comes_again_is_not_called_certain():
     assert not seam.join.is_certain
 
 
-def test_a_continuation_that_says_nothing_adds_nothing():
-    seam = joined("Hello", " wor", "")
+def test_a_partial_turn_that_is_found_to_be_whole_adds_nothing():
+    seam = joined("Hello", " wor", "", promise=PARTIAL)
     assert (seam.shown, seam.join.how) == ("Hello", "continued")

@@ -1,14 +1,14 @@
 """LangChain's own test suites, over every kind of candidate and with the first one failing.
 
-Where the first candidate dies amid its answer, it does so on every call: what was not shown is asked for again from
-the next one. In the tests that consume text while it comes, text that was shown could not be taken back, so there it
-dies before its first token.
+Where the first candidate dies amid its answer, it does so on every call, after words were shown where somebody
+watches: the answer goes on from there, with the same model or with the next one. A call that was cut, and what nobody
+saw, is asked for again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
 
@@ -19,14 +19,21 @@ from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from steprouter import ModelCard, Price, StepRouter, Tier
+from steprouter import ModelCard, Policy, Price, Resumption, StepRouter, Tier
+from steprouter.models.card import Abilities
 from steprouter.testing import Cut, Reply, Request, ScriptedChatModel, SimulatedProvider, fail, obliging
+from steprouter.testing.continuing import QUOTE, Continuing
+from steprouter.testing.faults import End
 
-CHEAP, DEAR = Price(input=0.1, output=0.4), Price(input=2, output=10)
+CHEAP, DEAR, FREE = Price(input=0.1, output=0.4), Price(input=2, output=10), Price(input=0, output=0)
+PREFILL = Abilities(prefill=True, prefill_with_tools=True)
 
 
-def scripted(name: str, tier: Tier, price: Price, script: Any = obliging) -> ModelCard:
-    return ModelCard(name=name, model=ScriptedChatModel(script, model_name=name), tier=tier, price=price)
+def scripted(
+    name: str, tier: Tier, price: Price, script: Any = obliging, abilities: Abilities | None = None
+) -> ModelCard:
+    model = ScriptedChatModel(script, model_name=name)
+    return ModelCard(name=name, model=model, tier=tier, price=price, abilities=abilities or Abilities())
 
 
 def last(reply: Reply) -> Reply:
@@ -34,20 +41,48 @@ def last(reply: Reply) -> Reply:
     return replace(reply, headers={"Connection": "close"})
 
 
+def beginning(request: Request) -> Request:
+    """The request whose answer broke off, of one that asks to go on with it; any other as it is."""
+    if request.last.get("role") == "assistant":
+        return replace(request, messages=request.messages[:-1])
+    if request.last.get("role") == "user" and QUOTE in request.prompt:
+        return replace(request, messages=request.messages[:-2])
+    return request
+
+
 def willing(request: Request) -> Reply:
-    return last(obliging(request))
+    """Answers anybody, and goes on with what it or another willing model has begun."""
+    return last(Continuing(obliging(beginning(request)))(request))
+
+
+@dataclass(frozen=True)
+class Dying:
+    """A willing model that dies amid every answer, after two words or in the arguments of its call.
+
+    Attributes:
+        how: How it dies.
+        goes_on: Whether it then goes on with what it has said; else it is away for whoever asks it to.
+    """
+
+    how: End
+    goes_on: bool = True
+
+    def __call__(self, request: Request) -> Reply:
+        reply = willing(request)
+        if beginning(request) is not request:
+            return reply if self.goes_on else last(fail(503))
+        return reply.failing(Cut(after_chunks=3 if reply.text else 2, how=self.how))
+
+
+GOES_ON, IS_LEFT = Dying("reset"), Dying("close", goes_on=False)
 
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[SimulatedProvider]:
     dead = repeat(last(fail(503)))
-    scripts: Any = {"small": willing, "large": willing, "dead": dead, "reset": RESET, "ended well": ENDED_WELL}
+    scripts: Any = {"small": willing, "large": willing, "dead": dead, "goes on": GOES_ON, "is left": IS_LEFT}
     with SimulatedProvider(scripts) as server:
         yield server
-
-
-def served(provider: SimulatedProvider, name: str, tier: Tier, price: Price) -> ModelCard:
-    return ModelCard(name=name, model=name, base_url=provider.url, tier=tier, price=price)
 
 
 class TestUnit(ChatModelUnitTests):
@@ -74,33 +109,6 @@ class TestUnit(ChatModelUnitTests):
     @property
     def model_override_value(self) -> str:
         return "large"
-
-
-class Dying:
-    """A willing model that dies in every answer: amid it, or before its first token where text is shown at once.
-
-    Attributes:
-        cut: How it dies amid an answer.
-        is_watched: Whether text is shown while it comes.
-    """
-
-    def __init__(self, cut: Cut) -> None:
-        self.cut = cut
-        self.is_watched = False
-
-    def __call__(self, request: Request) -> Reply:
-        reply = last(obliging(request))
-        return reply.failing(replace(self.cut, after_chunks=0) if self.is_watched else self.cut)
-
-
-RESET, ENDED_WELL = Dying(Cut(after_chunks=1, how="reset")), Dying(Cut(after_chunks=1, how="close"))
-
-
-@pytest.fixture(autouse=True)
-def watch(request: pytest.FixtureRequest) -> None:
-    """Tell the dying models whether this test consumes text while it comes."""
-    for dying in (RESET, ENDED_WELL):
-        dying.is_watched = "stream" in request.node.originalname
 
 
 class RouterIntegration(ChatModelIntegrationTests):
@@ -138,71 +146,97 @@ class TestOverScriptedModels(RouterIntegration):
 class TestWithTheFirstScriptedModelDyingBeforeItsFirstToken(RouterIntegration):
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        dead = scripted("dead", Tier.LOW, Price(input=0, output=0), repeat(fail(503)))
+        dead = scripted("dead", Tier.LOW, FREE, repeat(fail(503)))
         return {"models": [dead, scripted("large", Tier.HIGH, DEAR)], "store": "memory"}
 
 
+class TestWithTheFirstScriptedModelDyingAmidItsAnswerAndGoingOn(RouterIntegration):
+    script = GOES_ON
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        dying = scripted("dying", Tier.LOW, FREE, self.script, PREFILL)
+        return {"models": [dying, scripted("large", Tier.HIGH, DEAR, willing, PREFILL)], "store": "memory"}
+
+
+class TestWithTheFirstScriptedModelDyingAmidItsAnswerAndAnotherGoingOn(
+    TestWithTheFirstScriptedModelDyingAmidItsAnswerAndGoingOn
+):
+    script = IS_LEFT
+
+
 class OverHttp(RouterIntegration):
-    names: tuple[str, ...] = ("small", "large")
+    """Two models of a provider, asked over the own wire."""
+
+    first = "small"
+    settings: Mapping[str, Any] = {}
 
     @pytest.fixture(autouse=True)
     def serve(self, provider: SimulatedProvider) -> None:
         self.provider = provider
 
+    def reached(self, name: str) -> dict[str, Any]:
+        return {"model": name, "base_url": self.provider.url, "abilities": PREFILL}
+
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        free, dying = Price(input=0, output=0), {"dead", "reset", "ended well"}
-        prices = {"small": CHEAP, "large": DEAR} | dict.fromkeys(dying, free)
-        tier = {"large": Tier.HIGH}
-        models = [served(self.provider, name, tier.get(name, Tier.LOW), prices[name]) for name in self.names]
-        return {"models": models, "store": "memory"}
+        price = CHEAP if self.first == "small" else FREE
+        first = ModelCard(name=self.first, tier=Tier.LOW, price=price, **self.reached(self.first))
+        large = ModelCard(name="large", tier=Tier.HIGH, price=DEAR, **self.reached("large"))
+        return {"models": [first, large], "store": "memory", **self.settings}
 
 
 class TestOverHttpProvider(OverHttp):
-    names = ("small", "large")
+    pass
 
 
 class TestWithTheFirstHttpProviderDyingBeforeItsFirstToken(OverHttp):
-    names = ("dead", "large")
+    first = "dead"
 
 
-class TestWithTheFirstHttpProviderResetAmidItsAnswer(OverHttp):
-    names = ("reset", "large")
+class TestWithTheFirstHttpProviderDyingAmidItsAnswerAndGoingOn(OverHttp):
+    first = "goes on"
 
 
-class TestWithTheFirstHttpProviderEndingAmidItsAnswer(OverHttp):
-    names = ("ended well", "large")
+class TestWithTheFirstHttpProviderDyingAmidItsAnswerAndAnotherGoingOn(OverHttp):
+    first = "is left"
 
 
-class TestWithTheFirstScriptedModelDyingAmidItsAnswer(RouterIntegration):
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        dying = scripted("dying", Tier.LOW, Price(input=0, output=0), RESET)
-        return {"models": [dying, scripted("large", Tier.HIGH, DEAR)], "store": "memory"}
+class TestWithTheFirstResponsesModelDyingAmidItsAnswerAndBeingReplayed(OverHttp):
+    first = "goes on"
+
+    def reached(self, name: str) -> dict[str, Any]:
+        settings = {"background": True}
+        return {"model": name, "base_url": self.provider.url, "api": "responses", "settings": settings}
 
 
-class OverAnIntegration(RouterIntegration):
-    """Behind LangChain's own integrations, the first candidate dying amid its answer."""
+class AskedInWords(OverHttp):
+    """Models that take no partial turn are asked in words to go on."""
 
-    @pytest.fixture(autouse=True)
-    def serve(self, provider: SimulatedProvider) -> None:
-        self.provider = provider
+    settings: Mapping[str, Any] = {"policy": Policy(resume=Resumption(instruction=True))}
 
-    def reach(self, name: str) -> BaseChatModel:
-        raise NotImplementedError
-
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        dying = ModelCard(name="reset", model=self.reach("reset"), tier=Tier.LOW, price=Price(input=0, output=0))
-        large = ModelCard(name="large", model=self.reach("large"), tier=Tier.HIGH, price=DEAR)
-        return {"models": [dying, large], "store": "memory"}
+    def reached(self, name: str) -> dict[str, Any]:
+        model = ChatOpenAI(base_url=self.provider.url, api_key="x", model=name, max_retries=0, use_responses_api=True)
+        return {"model": model}
 
 
-class TestWithTheFirstResponsesModelResetAmidItsAnswer(OverAnIntegration):
-    def reach(self, name: str) -> BaseChatModel:
-        return ChatOpenAI(base_url=self.provider.url, api_key="x", model=name, max_retries=0, use_responses_api=True)
+class TestWithTheFirstResponsesModelDyingAmidItsAnswerAndAskedInWords(AskedInWords):
+    first = "goes on"
 
 
-class TestWithTheFirstMessagesModelResetAmidItsAnswer(OverAnIntegration):
-    def reach(self, name: str) -> BaseChatModel:
-        return ChatAnthropic(base_url=self.provider.root_url, api_key="x", model=name, max_retries=0)  # type: ignore[call-arg]
+class TestWithTheFirstResponsesModelDyingAmidItsAnswerAndAnotherAskedInWords(AskedInWords):
+    first = "is left"
+
+
+class OverMessages(OverHttp):
+    def reached(self, name: str) -> dict[str, Any]:
+        model = ChatAnthropic(base_url=self.provider.root_url, api_key="x", model=name, max_retries=0)  # type: ignore[call-arg]
+        return {"model": model, "abilities": PREFILL}
+
+
+class TestWithTheFirstMessagesModelDyingAmidItsAnswerAndGoingOn(OverMessages):
+    first = "goes on"
+
+
+class TestWithTheFirstMessagesModelDyingAmidItsAnswerAndAnotherGoingOn(OverMessages):
+    first = "is left"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .seam_reading import Before, Joined, Promise, Unjoinable, preamble, read
-from .seam_stops import Straddle
+from .seam_stops import Marks, Straddle
 from .seam_words import Words
 
 __all__ = ["Joined", "Promise", "Seam", "Unjoinable"]
@@ -40,8 +40,8 @@ class Seam:
     """
 
     __slots__ = (
-        "before", "began_seconds", "fragment_before", "heard", "is_begun", "join", "new_parts", "preamble_chars",
-        "seen_space", "shown_before", "straddle", "words",
+        "before", "began_seconds", "fragment_before", "heard", "is_begun", "join", "marks", "new_parts",
+        "preamble_chars", "seen_space", "shown_before", "straddle", "words",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +66,7 @@ class Seam:
         self.join: Joined | Unjoinable | None = None
         self.new_parts: list[str] = []
         self.straddle = Straddle(shown, stop)
+        self.marks = Marks(shown if promise is Promise.ASKED else None)
         self.words = Words()
         if promise is Promise.EXACT:
             self.words.held = fragment  # what is replayed begins after all that was received
@@ -82,8 +83,8 @@ class Seam:
 
     @property
     def stopped(self) -> bool:
-        """Whether a stop sequence that begins in what was shown has ended the answer; nothing is given after it."""
-        return self.straddle.stopped
+        """Whether a stop sequence that begins in what was shown, or a mark of ours, has ended the answer."""
+        return self.straddle.stopped or self.marks.stopped
 
     def feed(self, text: str, at_seconds: float) -> str:
         """What may be shown now; empty if nothing may.
@@ -92,6 +93,7 @@ class Seam:
             text: The next piece.
             at_seconds: When it came, on any clock that goes forward.
         """
+        text = self.marks.feed(text, is_joined=self.join is not None)
         if self.join is None:
             self.heard += text
             text = self.settle(at_seconds, is_end=False)
@@ -99,7 +101,10 @@ class Seam:
 
     def rest(self) -> str:
         """What is left to show once the continuation is over, or is followed by a tool call; not after it broke."""
-        text = self.settle(0.0, is_end=True) if self.join is None else ""
+        text = self.marks.rest()
+        if self.join is None:
+            self.heard += text
+            text = self.settle(0.0, is_end=True)
         if isinstance(self.join, Unjoinable):
             return ""
         last = self.straddle.feed(text) + self.straddle.rest()

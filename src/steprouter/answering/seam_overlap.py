@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from unicodedata import category
 
 from .seam_words import CHINESE_JAPANESE, UNSPACED
 
@@ -20,6 +21,19 @@ ENOUGH_WORDS = 2
 
 START_OVER_CHARS = 40
 """So much of the very beginning said again means that the model started over."""
+
+START_OVER_UNSPACED = 12
+"""The same in characters of a script without spaces."""
+
+STRONG_CHARS = 4
+"""So much of what was expected is no chance; one to three letters begin one word in ten or more."""
+
+FEW_CHARS = 3
+"""So much of the very beginning said again is listened to until it goes another way: models of 23 tokens a second say
+little in the time that is waited otherwise."""
+
+SOME_CHARS = 6
+"""So much of it is no chance after the line that opens a block of code."""
 
 LIKENESS = 0.9
 """Share of words two beginnings have in common (Jaccard) from which one is the other in other words."""
@@ -77,10 +91,25 @@ def is_telling(before: str, length: int) -> bool:
     return begins_word and len(WORDS.findall(overlap)) >= ENOUGH_WORDS
 
 
+def is_enough(text: str) -> bool:
+    """Whether a text that was said before is too long to be chance."""
+    return len(text) >= ENOUGH_CHARS or len(UNSPACED_CHAR.findall(text)) >= ENOUGH_UNSPACED
+
+
+def is_opening(text: str) -> bool:
+    """Whether the beginning of an answer that is said again is long enough to mean that the model started over."""
+    return len(text) >= START_OVER_CHARS or len(UNSPACED_CHAR.findall(text)) >= START_OVER_UNSPACED
+
+
 def covers_last_word(before: str, length: int) -> bool:
     """Whether the last `length` characters of `before` are its last word, from where that begins."""
     first, overlap = before[-length - 1 : -length], before[-length:]
-    return overlap.isalnum() and not first.isalnum()
+    return overlap.isalnum() and not (first.isalnum() or is_mark(first))
+
+
+def is_mark(char: str) -> bool:
+    """Whether a character is written on the letter before it, as vowels and tones of Thai are: it ends no word."""
+    return bool(char) and category(char).startswith("M")
 
 
 def repeats(before: str, length: int) -> bool:

@@ -11,20 +11,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from .seam_doubts import AGAIN, NO_MORE, TELLING_CHARS, doubt
 from .seam_overlap import (
     ENOUGH_CHARS,
+    FEW_CHARS,
     IDEOGRAPH,
+    SOME_CHARS,
     START_OVER_CHARS,
+    STRONG_CHARS,
     borders,
     covers_last_word,
     is_alike,
+    is_enough,
+    is_opening,
     is_telling,
     repeats,
 )
 from .seam_preambles import may_become_preamble, preamble_chars
-
-STRONG_CHARS = 4
-"""So much of what was expected is no chance; one to three letters begin one word in ten or more."""
+from .seam_stops import QUOTING
 
 ALIKE_CHARS = 20
 """What begins as the whole answer did for so long is listened to for longer: it may start over in other words."""
@@ -122,12 +126,21 @@ def preamble(heard: str, before: Before, *, is_late: bool) -> int | None:
         return chars
     if not is_late and may_become_preamble(heard):
         return None
-    if not before.is_in_code:
-        return 0
+    return reopened(heard, before, is_late=is_late) if before.is_in_code else 0
+
+
+def reopened(heard: str, before: Before, *, is_late: bool) -> int | None:
+    """How much of a beginning opens the block of code again in which the answer broke; None is not known yet."""
+    text = heard.lstrip()
+    line = text.find("\n") + 1
+    begins_so = bool(text) and before.start.startswith(text[: line + SOME_CHARS])
+    if begins_so and len(text) < line + SOME_CHARS and not is_late:
+        return None
+    if line and begins_so and len(text) > line:
+        return 0  # it is the fence that the whole answer began with: the model starts over
     if (opened := OPENING_FENCE.match(heard)) is not None:
         return opened.end()
-    marks = heard.lstrip()
-    return None if not is_late and marks[:1] in ("`", "~") and "\n" not in marks else 0
+    return None if not is_late and text[:1] in ("`", "~") and not line else 0
 
 
 def read(raw: str, before: Before, *, is_late: bool, is_end: bool) -> Joined | Unjoinable | None:
@@ -141,6 +154,16 @@ def read(raw: str, before: Before, *, is_late: bool, is_end: bool) -> Joined | U
     """
     if before.promise is Promise.EXACT:
         return Joined(how="continued", text=raw)
+    is_asked = before.promise is Promise.ASKED
+    if is_asked and (quoting := QUOTING.match(raw)) is not None:
+        raw = raw[quoting.end() :]
+        is_late = is_late and len(raw) >= TELLING_CHARS  # what it hands back is still to be heard
+    found = reading(raw, before, is_late=is_late, is_end=is_end)
+    return doubted(found, before, is_late=is_late, is_end=is_end) if is_asked and isinstance(found, Joined) else found
+
+
+def reading(raw: str, before: Before, *, is_late: bool, is_end: bool) -> Joined | Unjoinable | None:
+    """As `read`, whether it makes sense or not."""
     text = raw.lstrip()
     if is_start_over(raw, text, before):
         return started_over(text, before, is_end=is_end)
@@ -149,10 +172,34 @@ def read(raw: str, before: Before, *, is_late: bool, is_end: bool) -> Joined | U
     return settled(raw, text, before)
 
 
+def doubted(found: Joined, before: Before, *, is_late: bool, is_end: bool) -> Joined | Unjoinable | None:
+    """The same where it may be a continuation; None while that is not known."""
+    new, wanted = found.text.lstrip(), before.next_word
+    if is_end:
+        is_expected = bool(wanted) and (wanted.startswith(new) or new.startswith(wanted))
+        is_last = is_end_of(new.rstrip(), before.text) and not is_expected
+        if is_last or (not new and (wanted or found.dropped_chars)):
+            return Unjoinable(why=NO_MORE)
+        if is_enough(new) and before.start.startswith(new) and not (is_expected and len(wanted) >= STRONG_CHARS):
+            return Unjoinable(why=AGAIN, at_char=len(before.text) - len(before.start) + len(new))
+    elif is_too_little(new, wanted) and (not new or found.dropped_chars or not is_late):
+        return None  # what comes after words that were dropped has not been waited for yet
+    elif is_enough(new) and new in before.text:
+        return None
+    why = doubt(found.text, before.text, start=before.start, expected=before.expected)
+    return found if why is None else Unjoinable(why=why)
+
+
+def is_too_little(new: str, wanted: str) -> bool:
+    """Whether too little of a beginning is there to be judged, unless it is what was expected."""
+    return len(new) < TELLING_CHARS and not (len(wanted) >= STRONG_CHARS and new.startswith(wanted))
+
+
 def is_start_over(raw: str, text: str, before: Before) -> bool:
     """Whether a continuation begins as the whole answer did, for long enough to be no chance."""
-    opening = text[:START_OVER_CHARS]
-    if len(text) < START_OVER_CHARS or not before.start.startswith(opening) or repeats(opening, len(opening)):
+    opening = text[: min(START_OVER_CHARS, agreement(before.start, text))]
+    is_long = is_opening(opening) if before.promise is Promise.ASKED else len(opening) >= START_OVER_CHARS
+    if not is_long or repeats(opening, len(opening)):
         return False
     wanted = before.next_word
     return len(wanted) < STRONG_CHARS or not text.startswith(wanted) or lacks_space(raw, before)
@@ -169,7 +216,8 @@ def started_over(text: str, before: Before, *, is_end: bool) -> Joined | Unjoina
     if not text.startswith(start):
         if start.startswith(text) and not is_end:
             return None
-        return Unjoinable(why=ANOTHER_WAY, at_char=len(before.text) - len(start) + agreement(start, text))
+        why = AGAIN if start.startswith(text) else ANOTHER_WAY
+        return Unjoinable(why=why, at_char=len(before.text) - len(start) + agreement(start, text))
     rest = text[len(start) :]
     if not rest and not is_end:
         return None
@@ -185,7 +233,8 @@ def is_open(text: str, before: Before, *, is_late: bool) -> bool:
         return not is_late
     if text in before.text:
         # It was said before and may go on so. What is too long to be chance is not shown twice because it is late.
-        return not is_late or (is_asked and len(text) >= ENOUGH_CHARS)
+        is_start = before.start.startswith(text) and len(text) >= FEW_CHARS
+        return not is_late or (is_asked and (is_start or is_enough(text)))
     wanted = before.next_word
     is_expected = bool(wanted) and text.startswith(wanted)
     if is_asked and not is_late and not is_expected and agreement(before.start, text) >= ALIKE_CHARS:
@@ -203,7 +252,11 @@ def settled(raw: str, text: str, before: Before) -> Joined | Unjoinable:
     """The reading, once there is enough to choose one."""
     wanted, is_asked = before.next_word, before.promise is Promise.ASKED
     found = borders(before.text, text)
-    telling = [length for length in found if is_echo(length, before) or is_sent_again(raw, length, before)]
+    telling = [
+        length
+        for length in found
+        if is_echo(length, before) or is_sent_again(raw, length, before) or is_whole(text, length, before)
+    ]
     possible = [length for length in found if wanted and text[length:].lstrip().startswith(wanted)]
     agreeing = [length for length in possible if length in telling or agrees(text, length, before)]
     is_said = text in before.text
@@ -248,6 +301,19 @@ def is_echo(length: int, before: Before) -> bool:
         return is_long and not repeats(before.text, length)
     is_unfinished = not before.gap
     return is_telling(before.text, length) or (is_unfinished and covers_last_word(before.text, length))
+
+
+def is_end_of(new: str, text: str) -> bool:
+    """Whether some words are the last ones of a text."""
+    return new[:1].isalnum() and text.endswith(new) and not text[-len(new) - 1 : -len(new)].isalnum()
+
+
+def is_whole(text: str, length: int, before: Before) -> bool:
+    """Whether all that was shown, or a word that stands alone on its last line, is said again before a new word."""
+    if before.promise is not Promise.ASKED or not before.start[-1].isalnum() or text[length : length + 1].isalnum():
+        return False
+    line = before.start[before.start.rfind("\n") + 1 :]
+    return length == len(before.start) or (length == len(line) >= STRONG_CHARS and line.isalnum())
 
 
 def is_sent_again(raw: str, length: int, before: Before) -> bool:

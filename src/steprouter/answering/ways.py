@@ -40,7 +40,7 @@ def way_on(situation: Situation, progress: Progress, broken: Attempt) -> tuple[C
 def said(broken: Attempt, taken: Continuation) -> str:
     """Why a continuation is made, in words."""
     assert broken.failure is not None
-    return f"goes on after {broken.model} broke off ({broken.failure.kind}), by {taken.rung}"
+    return f"it goes on where {broken.model} broke off ({broken.failure.kind}), by {taken.rung}"
 
 
 def continuation(found: Ladder, broken: Attempt) -> Continuation | None:

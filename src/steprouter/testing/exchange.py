@@ -94,11 +94,11 @@ class Exchange(BaseHTTPRequestHandler):
         """
         stage = self.server.stage
         stage.check_key(RESPONSES.key(Headers(dict(self.headers.items()))))
-        delivery = stage.kept.delivered(self.path)
+        delivery, headers = stage.kept.delivered(self.path)
         if delivery.length is None:
-            self.begin(200, "text/event-stream", {"transfer-encoding": "chunked"})
+            self.begin(200, "text/event-stream", {**headers, "transfer-encoding": "chunked"})
         else:
-            self.begin(200, "application/json", {"content-length": str(delivery.length)})
+            self.begin(200, "application/json", {**headers, "content-length": str(delivery.length)})
         self.deliver(delivery)
 
     def cancel(self) -> None:
@@ -107,7 +107,8 @@ class Exchange(BaseHTTPRequestHandler):
         try:
             stage.check_up()
             stage.check_key(RESPONSES.key(Headers(dict(self.headers.items()))))
-            self.send_json(200, stage.kept.cancel(self.path))
+            cancelled, headers = stage.kept.cancel(self.path)
+            self.send_json(200, cancelled, headers)
         except Rejected as rejected:
             self.reject(RESPONSES, rejected.rejection)
 
@@ -161,7 +162,7 @@ class Exchange(BaseHTTPRequestHandler):
         """Say a reply, streamed or at once."""
         speech = afflicted(speak(reply, request), reply)
         answer = Answer(created=int(time.time()), request=request, speech=speech)
-        self.server.stage.kept.keep(answer, wire)
+        self.server.stage.kept.keep(answer, wire, reply.headers)
         if request.stream:
             self.begin(200, "text/event-stream", {**reply.headers, "transfer-encoding": "chunked"})
             self.deliver(streamed(answer, reply, wire))

@@ -27,10 +27,12 @@ class Kept:
     Attributes:
         events: All its events as they go over the wire, each at the place of its number.
         whole: The response in one object.
+        headers: Extra headers that it was first sent with, and is sent with again.
     """
 
     events: tuple[bytes, ...]
     whole: Mapping[str, Any]
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,18 +75,18 @@ class KeptResponses:
         with self._lock:
             self._kept.clear()
 
-    def keep(self, answer: Answer, wire: Wire) -> None:
+    def keep(self, answer: Answer, wire: Wire, headers: Mapping[str, str]) -> None:
         """Keep an answer if its request asked for that."""
         if not answer.request.extra.get("background"):
             return
         events = tuple(event for group in wire.stream(answer) for event in group)
         whole = wire.whole(answer)
         with self._lock:
-            self._kept[whole["id"]] = Kept(events=events, whole=whole)
+            self._kept[whole["id"]] = Kept(events=events, whole=whole, headers=headers)
             self._ended.discard(whole["id"])  # a script that is played anew gives the same names again
 
-    def delivered(self, path: str) -> Delivery:
-        """What goes out for `GET /v1/responses/{id}`, streamed or not.
+    def delivered(self, path: str) -> tuple[Delivery, Mapping[str, str]]:
+        """What goes out for `GET /v1/responses/{id}`, streamed or not, and with which extra headers.
 
         Raises:
             Rejected: The response is not kept.
@@ -99,12 +101,12 @@ class KeptResponses:
         if fields.get("stream") == ["true"]:
             first = 0 if after is None else after + 1
             events: Sequence[bytes] = () if is_cancelled else kept.events[first:]
-            return Delivery(parcels=tuple(Parcel(data=event) for event in events))
+            return Delivery(parcels=tuple(Parcel(data=event) for event in events)), kept.headers
         body = json.dumps(kept.whole, ensure_ascii=False).encode()
-        return Delivery(parcels=(Parcel(data=body),), length=len(body))
+        return Delivery(parcels=(Parcel(data=body),), length=len(body)), kept.headers
 
-    def cancel(self, path: str) -> dict[str, Any]:
-        """The answer to `POST /v1/responses/{id}/cancel`.
+    def cancel(self, path: str) -> tuple[dict[str, Any], Mapping[str, str]]:
+        """The answer to `POST /v1/responses/{id}/cancel`, and its extra headers.
 
         Raises:
             Rejected: The response is not kept.
@@ -114,7 +116,7 @@ class KeptResponses:
         with self._lock:
             self._cancelled.append(name)
             self._ended.add(name)
-        return {**kept.whole, "status": "cancelled", "output": [], "usage": None}
+        return {**kept.whole, "status": "cancelled", "output": [], "usage": None}, kept.headers
 
     def kept(self, name: str) -> Kept:
         """A response, or a 404."""

@@ -10,7 +10,7 @@ from ..answering.progress import Passed, Progress
 from ..answering.resume import Resumed
 from ..memory.lessons import Example
 from ..models.card import Price
-from ..models.cost import cost_usd
+from ..models.cost import Usage, cost_usd
 from ..routing.decision import Candidate, Decision
 from ..step.step import Step
 from .record import (
@@ -42,7 +42,7 @@ def make_trace(
     known = [usd for usd in costs if usd is not None]
     cost = sum(known) if len(known) == len(costs) else None
     price = prices.get(decision.reference) if decision.reference else None
-    reference_cost = cost_usd(answered_by.usage, price) if answered_by else None
+    reference_cost = cost_usd(message_usage(answered_by), price) if answered_by else None
     examples = decision.examples
     return Trace(
         step_id=step.id,
@@ -118,6 +118,13 @@ def attempt_record(
         kept_after=None if attempt.kept is None else failure_record(attempt.kept),
         is_earlier=is_earlier,
     )
+
+
+def message_usage(attempt: Attempt) -> Usage:
+    """What the whole message takes that an attempt ended: of one that went on, with what was said before it."""
+    if attempt.resumed is None or attempt.answer is None or attempt.answer.usage is None:
+        return attempt.usage
+    return attempt.answer.usage
 
 
 def resumed_record(resumed: Resumed) -> ResumedRecord:
