@@ -37,7 +37,7 @@ def joined(shown, fragment, heard, *, fence=None, promise=Promise.ASKED, seconds
         (BREAD, " ste", BREAD + "\n\nThis is all that there is to say.", AMID_PARAGRAPH),
         ("| 1 | 2 |", "\n|--", "In Python it can be done with a list of lists.", AMID_TABLE),
         ("Run `pip` so:\n\n```\npip install", " pack", "```\n\nThis will install it.", AMID_LINE),
-        ('[\n  {\n    "colour":', ' "red', '```json\n{\n  "fruit": "apple"\n}\n```', AMID_LINE),
+        ('[\n  {\n    "colour":', ' "red', '```json\n{\n  "fruit": "apple"\n}\n```', AGAIN),
         ('{\n  "name":', ' "An', '{\n  "name": "Alice"\n}', AGAIN),
         (BREAD, " ste", BREAD[:60], AGAIN),
         (BREAD, " ste", BREAD, NO_MORE),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from .attempt import Attempt
 from .failures import LASTING, Failure, FailureKind
 from .progress import Passed, Progress, Situation
-from .remaining import again, is_eligible, is_full, is_late, patience_left
+from .remaining import again, is_eligible, is_full, is_late, patience_left, upward
 from .resume import Able, Break, Continuation, Ladder, ladder
 
 OF_THE_WAY = frozenset({FailureKind.BAD_REQUEST, FailureKind.INVALID_OUTPUT})
@@ -25,7 +25,8 @@ def way_on(situation: Situation, progress: Progress, broken: Attempt) -> tuple[C
     found = ladder(break_of(situation, progress, broken), ables(situation, progress, broken), situation.policy.resume)
     if (taken := continuation(found, broken)) is not None:
         return taken, said(broken, taken), 0.0
-    if found.way is not None:
+    is_unseen = broken.salvage is not None and not broken.salvage.seen
+    if found.way is not None or (is_unseen and any(upward(situation, progress))):
         return None, "", 0.0  # nobody saw it, and nobody waits to go on with what may begin anew at once
     for one in sorted(again(situation, progress), key=lambda one: one.seconds):
         if one.seconds >= patience_left(situation, progress) or is_full(situation, progress):
