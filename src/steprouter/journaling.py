@@ -34,8 +34,8 @@ class Journals(Protocol):
 
     def match(
         self, place: JournalPlace, found: Sequence[JournalEntry] | Missing | None, now: float
-    ) -> JournalEntry | None:
-        """The journal that a call may go on from; takes no time."""
+    ) -> JournalEntry | Missing | None:
+        """The journal that a call may go on from, or why it cannot be read; takes no time."""
         ...
 
     def open(self, place: JournalPlace, now: float) -> Pen:

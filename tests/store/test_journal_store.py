@@ -357,7 +357,7 @@ def test_a_broken_journal_is_missing_and_says_why(
     found = brought(shared, where)
     assert isinstance(found, Missing)
     assert found.reason.startswith("a journal cannot be read: ")
-    assert mine.match(place(where.name, task="another"), found, NOW) is None
+    assert mine.match(place(where.name, task="another"), found, NOW) is found
 
 
 def test_something_else_in_its_place_stops_one_journal_and_no_other(mine: Journal, shared: Connection) -> None:

@@ -113,8 +113,10 @@ class Journal:
 
     def match(
         self, place: JournalPlace, found: Sequence[JournalEntry] | Missing | None, now: float
-    ) -> JournalEntry | None:
-        """The journal that a call may go on from, if it can be claimed; takes no time.
+    ) -> JournalEntry | Missing | None:
+        """The journal that a call may go on from, if it can be claimed, or why there might be one that cannot be read.
+
+        Takes no time.
 
         Args:
             place: Where the call is made.
@@ -127,7 +129,8 @@ class Journal:
         entries = [entry for entry in brought if entry.run not in known]
         entries += [pen.so_far() for pen in here if pen.can_be_retaken(now)]
         task = task_tag(self.local_keys, place)
-        return pick(entries, task, may_be_another_task=place.may_be_another_task)
+        picked = pick(entries, task, may_be_another_task=place.may_be_another_task)
+        return found if picked is None and isinstance(found, Missing) else picked
 
     def claim(self, place: JournalPlace, entry: JournalEntry, now: float) -> Pen | None:
         """Take a journal over: a pen that goes on with it, or None if another worker was first or has ended it.
