@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, RetryPolicy, Send, interrupt
 from pydantic import SecretStr
@@ -15,6 +19,11 @@ from pydantic import SecretStr
 from steprouter import Abilities, AllModelsFailed, AnswerBroken, MemoryPolicy, ModelCard, Policy, Resumption, StepRouter
 from steprouter.store.embedded import EmbeddedServer, acquire
 from steprouter.testing import Continuing, Cut, Rejection, SimulatedProvider, continuing, say
+
+with warnings.catch_warnings():
+    # The package warns about itself.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from langgraph.checkpoint.redis import RedisSaver
 
 TEXT = " ".join(f"word{number}" for number in range(40)) + "."
 HALF = " ".join(f"word{number}" for number in range(19))
@@ -68,6 +77,20 @@ def graph_of(router: StepRouter, saver: Any = None, **node: Any) -> Any:
     return graph.compile(checkpointer=saver or InMemorySaver())
 
 
+@contextmanager
+def checkpointer(kind: str, server: EmbeddedServer, folder: Path) -> Iterator[Any]:
+    """Where a graph keeps how far it has come."""
+    if kind == "memory":
+        yield InMemorySaver()
+    elif kind == "sqlite":
+        with SqliteSaver.from_conn_string(str(folder / "checkpoints")) as sqlite:
+            yield sqlite
+    else:
+        with RedisSaver.from_conn_string(server.url) as redis:
+            redis.setup()
+            yield redis
+
+
 def ask(words: str = "Tell me.") -> State:
     return {"asked": [words]}
 
@@ -86,12 +109,17 @@ def test_a_node_that_is_retried_goes_on_where_it_broke(url: str, model: Continui
     router.close()
 
 
-def test_a_graph_that_is_resumed_goes_on_where_it_broke(url: str, model: Continuing) -> None:
-    graph = graph_of(router_at(url))
-    with pytest.raises(AnswerBroken) as broken:
-        graph.invoke(ask(), THREAD)
-    assert broken.value.partial == HALF
-    assert graph.invoke(None, THREAD)["said"] == [TEXT]
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis"])
+def test_a_graph_that_is_resumed_goes_on_where_it_broke(
+    kind: str, url: str, model: Continuing, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    with checkpointer(kind, server, tmp_path) as saver:
+        graph = graph_of(router_at(url), saver)
+        with pytest.raises(AnswerBroken) as broken:
+            graph.invoke(ask(), THREAD)
+        assert broken.value.partial == HALF
+        assert graph.invoke(None, THREAD)["said"] == [TEXT]
     assert model.continuations == [("prefill", len(HALF))]
 
 
