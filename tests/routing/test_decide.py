@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from steprouter.errors import NoAbleModel
 from steprouter.memory.recall import Recalled
 from steprouter.models.card import Abilities, ModelCard, Price, Tier
-from steprouter.routing.decide import decide, expected_usd
+from steprouter.routing.contend import Knowledge, expected_usd
+from steprouter.routing.decide import decide
 from steprouter.routing.policy import Policy
 from steprouter.routing.rules import Rule
 from steprouter.step.step import Evidence, Needs, Place, Step, StepKind
@@ -92,8 +93,6 @@ def test_each_candidate_says_why_it_stands_where_it_stands():
 @pytest.mark.parametrize(
     ("usd", "other", "reason"),
     [
-        (0, 0, "costs as much as first"),
-        (2, 2, "costs as much as first"),
         (0, 1, "~$0.001080, dearer than first"),
         (2, 3, "1.5× the cost of first"),
     ],
@@ -101,6 +100,13 @@ def test_each_candidate_says_why_it_stands_where_it_stands():
 def test_a_dearer_candidate_says_how_much_dearer_it_is(usd, other, reason):
     decision = decided(cards=(card("first", Tier.LOW, usd), card("second", Tier.MID, other)))
     assert decision.candidate("second").reason == reason
+
+
+@pytest.mark.parametrize("usd", [0, 2])
+def test_of_models_that_cost_the_same_the_stronger_comes_first(usd):
+    decision = decided(cards=(card("weak", Tier.LOW, usd), card("strong", Tier.MID, usd)))
+    assert decision.models == ("strong", "weak")
+    assert decision.candidate("weak").reason == "costs as much as strong"
 
 
 def test_the_decision_gives_its_reason_in_a_sentence():
@@ -181,7 +187,7 @@ def test_no_able_model_says_what_each_one_lacks():
 @pytest.mark.parametrize(("limit", "usd"), [(None, 0.00108), (40, 0.00104), (10_000, 0.00108), (0, 0.00108)])
 def test_the_expected_cost_counts_the_prompt_and_the_usual_answer_within_the_limit(limit, usd):
     step = replace(STEP, needs=Needs(input_tokens=1_000, output_tokens=limit))
-    assert expected_usd(LOW, step) == pytest.approx(usd)
+    assert expected_usd(LOW, step, Knowledge()) == pytest.approx(usd)
 
 
 PRICES = st.none() | st.sampled_from([0.0, 0.5, 1.0, 3.0, 1e5])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..memory.lessons import Example
 from ..models.card import Tier
+from .sufficiency import Weighed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class Candidate:
         expected_usd: Expected cost of the step on this model, a shown example included; None where its price is
             unknown.
         example: A lesson that was at hand for this model, shown or withheld; None if there was none.
+        weighed: Its odds and costs as the choice weighed them; None where it could not be chosen.
     """
 
     model: str
@@ -32,6 +34,7 @@ class Candidate:
     is_spare: bool = False
     expected_usd: float | None = None
     example: Example | None = field(default=None, repr=False)
+    weighed: Weighed | None = field(default=None, repr=False)
 
     @property
     def lesson_tokens(self) -> int:
@@ -48,6 +51,8 @@ class Decision:
         reason: Why the first one is first, in words.
         rule: Name of the rule that matched, if any.
         reference: The model whose cost the saving is counted against.
+        target: The chance of success that was sufficient; None where nothing was weighed.
+        charge: What the regret ledger is charged for it, in wrong answers.
         propensity: Probability with which this order was chosen; 1 where nothing was drawn.
     """
 
@@ -55,6 +60,8 @@ class Decision:
     reason: str
     rule: str | None = None
     reference: str | None = None
+    target: float | None = None
+    charge: float = 0.0
     propensity: float = 1.0
 
     @property

@@ -148,7 +148,7 @@ def first_choice(trace: Trace) -> str:
     """Why the first answered, and who would have before it."""
     model, reason = name(trace.model), because(trace)
     best = "" if trace.outcome == "sufficient" else ", as the best there was,"
-    blocked = ahead(trace, reason) if not reason.startswith("observe mode") else {}
+    blocked = ahead(reason) if not reason.startswith("observe mode") else {}
     if not blocked:
         return f"{model} answered{best}: {reason}"
     others = listed([f"{name(one)} ({visible(barrier(why), 160)})" for one, why in blocked.items()])
