@@ -80,6 +80,14 @@ FATES = {
 }
 
 
+FALLEN = {
+    Fate.UNPROVEN: ", not proven, and too much was ventured of late to try it now",
+    Fate.FROZEN: ", and its answers got worse of late",
+    Fate.DEARER: ", which what it may lose does not pay for",
+    Fate.SLOW: ", but too slow for the deadline",
+}
+
+
 def first_standing(card: ModelCard, told: Standing) -> str:
     """Why the first is first."""
     choice, usd = told.choice, told.costs[card.name]
@@ -93,13 +101,26 @@ def first_standing(card: ModelCard, told: Standing) -> str:
         return f"the session is on it, and another would save too little: {likely(row)} ({price})"
     if card.name in told.untold:
         return f"cheapest of tier {told.floor} or above{at_hand}, which {told.step.kind} needs ({price})"
+    if (closest := fallen_short(card, told)) is not None:
+        return f"no cheaper model is sufficient{at_hand}: {closest}, {choice.target:.0%} are needed ({price})"
     return f"cheapest that is sufficient{at_hand}: {likely(row)}, {choice.target:.0%} are needed ({price})"
+
+
+def fallen_short(first: ModelCard, told: Standing) -> str | None:
+    """The likeliest of the cheaper models, and why it was not taken; None where the first is the cheapest."""
+    rows, costs = told.choice.weighed, told.costs
+    usd = costs[first.name]
+    cheaper = [row for row in rows.values() if (own := costs[row.model]) is not None and (usd is None or own < usd)]
+    if not cheaper:
+        return None
+    best = max(cheaper, key=lambda row: row.success)
+    return f"{best.model} is {likely(best)}{FALLEN.get(best.fate, '')}"
 
 
 def likely(row: Weighed) -> str:
     """How likely a model is to succeed, and how sure that is."""
     helped = ", checks and escalation included" if row.escalation >= 0.005 else ""
-    return f"{row.success:.0%} ±{row.sd:.0%} likely to do{helped}"
+    return f"{row.success:.0%} ±{row.sd:.0%} likely to succeed{helped}"
 
 
 def dearer(usd: float | None, best: float | None, first: str) -> str:

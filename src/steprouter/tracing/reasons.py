@@ -148,6 +148,10 @@ def barrier(why: str) -> str:
     return next((match.expand(short) for match, short in found if match is not None), why)
 
 
+STAYS = "the session is on it"
+LIKELY = {"cheapest that is": "cheapest sufficient: ", "no cheaper model is": "needed: "}
+
+
 def decided(trace: Trace, why: str) -> str:
     """Why the first model was first, without the figures that the story has."""
     rule = f"rule {trace.rule!r}: " if trace.rule else ""
@@ -160,7 +164,12 @@ def decided(trace: Trace, why: str) -> str:
     if "no circuit is due sooner" in why:
         return f"{rule}every circuit is open, this one is due first"
     reason = re.split(r", which | \(|; |, \d+% are needed", why, maxsplit=1)[0]
+    if reason.startswith(STAYS):
+        return f"{rule}stays: a switch saves too little"
     reason = reason.replace(", checks and escalation included", "").replace(" that is at hand", "")
+    reason = re.sub(
+        r"^(cheapest that is|no cheaper model is) sufficient: (.*?) ±.*", lambda m: LIKELY[m[1]] + m[2], reason
+    )
     return rule + re.sub(r"\b(tier \w+) or above$", r"\1+", reason)
 
 
