@@ -79,6 +79,11 @@ class Decision:
         """The examples that were at hand, by model."""
         return {c.model: c.example for c in self.candidates if c.example is not None}
 
+    @property
+    def expected(self) -> Mapping[str, float]:
+        """With which probability each model was expected to answer well by itself, where it was weighed."""
+        return {c.model: c.weighed.odds.success for c in self.candidates if c.weighed is not None}
+
     def candidate(self, model: str) -> Candidate:
         """What the decision says of `model`."""
         return next(c for c in self.candidates if c.model == model)

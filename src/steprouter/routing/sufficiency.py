@@ -159,7 +159,8 @@ class Weighed:
 
     Attributes:
         model: Its name.
-        success: Its chance of success, an escalation to the reference included.
+        odds: Its own chance of success.
+        success: The same with an escalation to the reference included.
         sd: Standard deviation of that.
         escalation: Probability that its answer is refused and the reference asked.
         usd: Expected cost, that escalation included; None where its price is unknown.
@@ -172,6 +173,7 @@ class Weighed:
     """
 
     model: str
+    odds: Odds
     success: float
     sd: float
     escalation: float = 0.0
@@ -333,6 +335,7 @@ def weigh(contenders: Sequence[Contender], stakes: Stakes, penalties: Mapping[st
         price = math.inf if usd is None else usd * penalties.get(one.model, 1.0) + failure_usd * loss
         rows[one.model] = Weighed(
             model=one.model,
+            odds=one.odds,
             success=success,
             sd=sd,
             escalation=escalation,

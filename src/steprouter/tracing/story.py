@@ -170,15 +170,23 @@ def candidates_table(candidates: Sequence[CandidateRecord]) -> RenderableType:
             Column(header="model", cells=styled(name(c.model) for c in candidates), least=8),
             Column(header="", cells=styled("kept" if c.kept else "refused" for c in candidates)),
             Column(header="tier", cells=styled(name(c.tier) for c in candidates), rank=2),
+            Column(header="odds", cells=styled(odds(c) for c in candidates), rank=3, right=True),
             Column(
                 header="expected cost",
-                cells=styled(money(c.expected_usd) for c in candidates),
+                cells=styled(money(c.expected_usd if c.total_usd is None else c.total_usd) for c in candidates),
                 rank=1,
                 right=True,
             ),
             Column(header="reason", cells=styled(visible(c.reason) for c in candidates), least=24),
         )
     )
+
+
+def odds(candidate: CandidateRecord) -> str:
+    """How likely a candidate was to do the step well, and how sure that was."""
+    if candidate.success is None or candidate.sd is None:
+        return "–"
+    return f"{candidate.success:.0%} ±{candidate.sd:.0%}"
 
 
 def attempts_table(attempts: Sequence[AttemptRecord]) -> RenderableType:
