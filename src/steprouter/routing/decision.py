@@ -53,6 +53,7 @@ class Decision:
         reference: The model whose cost the saving is counted against.
         target: The chance of success that was sufficient; None where nothing was weighed.
         charge: What the regret ledger is charged for it, in wrong answers.
+        step_id: The step, by which what became of it can be reported; empty where it was not asked for as advice.
         propensity: Probability with which this order was chosen; 1 where nothing was drawn.
     """
 
@@ -62,6 +63,7 @@ class Decision:
     reference: str | None = None
     target: float | None = None
     charge: float = 0.0
+    step_id: str = ""
     propensity: float = 1.0
 
     @property
