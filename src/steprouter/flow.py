@@ -42,8 +42,8 @@ from .step.step import Step
 from .step.text import step_text
 
 __all__ = [
-    "Call", "Command", "Considered", "Embed", "Flow", "Note", "Outcome", "Race", "Recall", "Reserve", "Setting", "Settle",
-    "Spawn", "TakeOver", "Wait", "consider", "run_step",
+    "Call", "Command", "Considered", "Embed", "Flow", "Note", "Outcome", "Race", "Recall", "Reserve", "Setting",
+    "Settle", "Spawn", "TakeOver", "Wait", "consider", "run_step",
 ]  # fmt: skip
 
 

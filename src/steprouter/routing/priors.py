@@ -10,7 +10,7 @@ VOUCHED_SUCCESS = 0.97
 """Of a tier that the step-kind table calls sufficient: outside code repair 94 % of 634 steps need only the lowest tier
 and 98 % the next (TwinRouterBench, arXiv 2605.18859); labels of which one in 64 did not hold in its audit."""
 
-VOUCHED_STRENGTH = 20.0
+VOUCHED_STRENGTH = 24.0
 """What that weighs: the third failure in a row ends it, not the first."""
 
 TIER_SUCCESS = {Tier.LOW: 0.70, Tier.MID: 0.80, Tier.MID_HIGH: 0.85, Tier.HIGH: 0.88}

@@ -26,13 +26,13 @@ it pays most. With 1 the replay kept to the reference wherever a kind was harder
 HIGHEST_TARGET = 0.98
 """No model is asked to be better than this; measured checks and judges disagree on more."""
 
-REFERENCE_OPTIMISM = 1.0
-"""Standard deviations by which the reference is thought better than it is known to be (replayed: 0.5 let a wrong prior
-lose twice as much, 1 costs 5 % of the reference's price)."""
+REFERENCE_OPTIMISM = 1.25
+"""Standard deviations by which the reference is thought better than it is known to be. Replayed: at 0.5 a wrong prior
+loses twice as much; from 1 to 1.3 each 0.1 costs some 2 % of the reference's price and gains 0.1 points."""
 
-OPTIMISM = 0.6
-"""Standard deviations by which others are, so that little evidence against a model does not end its trial
-(replayed: from 0.5 to 0.75 all bounds hold; at 1 the loss comes near a third of `QUALITY_LOSS`)."""
+OPTIMISM = 0.5
+"""Standard deviations by which others are, so that little evidence against a model does not end its trial. Replayed:
+from 0.5 to 0.75 all bounds hold; at 1 the loss comes near a third of `QUALITY_LOSS`."""
 
 CERTAINTY = 1.28
 """Standard deviations below its mean at which a model must still be sufficient to count as proven: one-sided 90 %."""
