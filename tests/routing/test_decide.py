@@ -228,3 +228,16 @@ def test_the_order_does_not_depend_on_the_order_of_the_cards_but_for_full_ties(s
     known = {c.name: (c.tier or Tier.MID, c.price) for c in fleet}
     orders = [[known[name] for name in decided(step, cards).models] for cards in (fleet, shuffled)]
     assert orders[0] == orders[1]
+
+
+def test_between_a_call_and_its_result_the_session_stays_with_whoever_holds_the_thoughts():
+    held = Evidence(last_role="tool", last_model="high", holds_thoughts=True)
+    assert decided(of(StepKind.READ_RESULT, evidence=held)).models[0] == "high"
+    assert decided(of(StepKind.READ_RESULT, evidence=replace(held, holds_thoughts=False))).models[0] == "low"
+
+
+def test_nobody_steps_down_amid_a_recovery():
+    failing = Evidence(last_role="tool", last_model="mid", consecutive_errors=1)
+    decision = decided(of(StepKind.RECOVER, evidence=failing))
+    assert decision.models[0] == "mid"
+    assert decision.candidate("low").reason == "last resort: weaker than the model that is recovering from an error"

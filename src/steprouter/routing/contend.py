@@ -97,7 +97,9 @@ def is_recovering(step: Step) -> bool:
 
 
 def incumbent_of(step: Step, session: Session) -> str | None:
-    """The model that the session is on, as memory has it or else the conversation itself."""
+    """The model that the session is on: who wrote the thoughts that tool results answer, or as memory has it."""
+    if step.evidence.holds_thoughts and step.evidence.last_model is not None:
+        return step.evidence.last_model
     return session.incumbent or step.evidence.last_model
 
 

@@ -156,6 +156,7 @@ def stakes(asked: Asked, reference: str) -> Stakes:
         checks=Checks(detection=detection, false_alarm=false_alarm),
         allowance=allowance(learned.ledger.decisions, learned.ledger.charged, loss),
         incumbent=incumbent_of(step, asked.known.session),
+        is_locked=step.evidence.holds_thoughts,
         is_irreversible=step.kind in policy.critical,
         is_labelled=is_labelled(asked.known.counters, reference),
         seconds_left=seconds_left(step, policy),
