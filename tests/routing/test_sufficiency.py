@@ -50,7 +50,7 @@ def test_a_cheaper_model_that_is_as_good_is_chosen():
 
 def test_a_model_that_is_clearly_worse_is_not_chosen_however_cheap():
     choice = choose([REFERENCE, contender("small", 0.0, POOR)], STAKES)
-    assert (choice.model, choice.weighed["small"].fate) == ("big", Fate.WEAK)
+    assert (choice.model, choice.fates["small"]) == ("big", Fate.WEAK)
 
 
 def test_of_two_sufficient_models_a_little_more_money_is_paid_for_the_better_one():
@@ -91,14 +91,14 @@ def test_a_model_too_slow_for_the_deadline_is_left_out_unless_all_are():
     slow, stakes = contender("small", 0.1, GOOD, seconds=9.0), replace(STAKES, seconds_left=5.0)
     quick = replace(REFERENCE, seconds=2.0)
     choice = choose([quick, slow], stakes)
-    assert (choice.model, choice.weighed["small"].fate) == ("big", Fate.SLOW)
+    assert (choice.model, choice.fates["small"]) == ("big", Fate.SLOW)
     assert choose([replace(quick, seconds=8.0), slow], stakes).model == "small"
 
 
 def test_the_time_of_an_escalation_counts_against_the_deadline():
     checks = Checks(detection=0.9, false_alarm=0.5)
     small, big = contender("small", 0.01, GOOD, seconds=2.0), replace(REFERENCE, seconds=4.0)
-    assert choose([big, small], replace(STAKES, checks=checks, seconds_left=4.0)).weighed["small"].fate == Fate.SLOW
+    assert choose([big, small], replace(STAKES, checks=checks, seconds_left=4.0)).fates["small"] == Fate.SLOW
 
 
 # What the session is on
@@ -122,7 +122,7 @@ def test_a_lock_keeps_the_session_on_its_model_at_any_price_as_long_as_it_is_suf
 @pytest.mark.parametrize("fate", [Fate.LATE, Fate.FROZEN, Fate.WEAKER, Fate.BELOW])
 def test_who_may_not_be_first_is_not_and_says_why(fate):
     choice = choose([REFERENCE, contender("small", 0.1, GOOD, barred=fate)], STAKES)
-    assert (choice.model, choice.weighed["small"].fate) == ("big", fate)
+    assert (choice.model, choice.fates["small"]) == ("big", fate)
 
 
 def test_a_reference_that_is_only_busy_is_asked_where_nobody_else_can_be_relied_on():
@@ -143,7 +143,7 @@ def test_an_unproven_model_is_tried_where_the_ledger_allows_its_worst_loss_and_i
     assert (choice.model, choice.is_trial) == ("small", True)
     assert choice.charge == pytest.approx(GOOD.success - row.success)
     refused = choose([REFERENCE, UNPROVEN], replace(STAKES, allowance=0.01))
-    assert (refused.model, refused.charge, refused.weighed["small"].fate) == ("big", 0.0, Fate.UNPROVEN)
+    assert (refused.model, refused.charge, refused.fates["small"]) == ("big", 0.0, Fate.UNPROVEN)
 
 
 def test_nothing_unproven_is_tried_where_a_step_cannot_be_taken_back():
@@ -254,7 +254,8 @@ def test_a_failure_turned_into_a_success_never_lowers_a_models_rank(fleet, stake
 def test_every_contender_is_told_one_fate_and_only_one_is_chosen(fleet, stakes):
     contenders = contenders_of(fleet)
     choice = choose(contenders, stakes)
-    fates = {model: row.fate for model, row in choice.weighed.items()}
+    fates = choice.fates
+    assert fates.keys() == choice.weighed.keys()
     assert fates.keys() == {c.model for c in contenders}
     assert [model for model, fate in fates.items() if fate is Fate.CHOSEN] == [choice.model]
     assert choice.charge >= 0

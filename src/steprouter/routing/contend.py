@@ -40,12 +40,14 @@ class Knowledge:
         counters: Counts of the step's kind, and of its node.
         near: What the nearest outcomes say of each model.
         learned: What was learnt of deciding itself.
+        lengths: Tokens of an answer, on average, of each model that has answered such steps often enough.
     """
 
     session: Session = field(default_factory=Session)
     counters: Counters = field(default_factory=Counters)
     near: Mapping[str, Masses] = field(default_factory=dict)
     learned: Learned = field(default_factory=Learned)
+    lengths: Mapping[str, float] = field(default_factory=dict)
 
 
 def knowledge(recalled: Recalled, now: float) -> Knowledge:
@@ -57,9 +59,11 @@ def knowledge(recalled: Recalled, now: float) -> Knowledge:
     """
     session, counters = recalled.section("session"), recalled.section("counters")
     near, learned = recalled.section("neighbours"), recalled.section("learned")
+    counted = counters if isinstance(counters, Counters) else Counters()
     return Knowledge(
         session=session if isinstance(session, Session) else Session(),
-        counters=counters if isinstance(counters, Counters) else Counters(),
+        counters=counted,
+        lengths=usual_lengths(counted),
         near=evidence_of(near, now) if isinstance(near, Mapping) and near else {},
         learned=learned if isinstance(learned, Learned) else Learned(),
     )
@@ -148,15 +152,18 @@ def untold(cards: Iterable[ModelCard], known: Knowledge) -> frozenset[str]:
     return frozenset(card.name for card in cards if card.name not in seen)
 
 
-def output_tokens(card: ModelCard, step: Step, counters: Counters) -> int:
+def usual_lengths(counters: Counters) -> dict[str, float]:
+    """Tokens of an answer of each model that has answered such steps often enough, on average."""
+    known = {name: one.output_tokens for name, one in counters.kind.items() if is_known(one)}
+    return {name: length for name, length in known.items() if length > 0}
+
+
+def output_tokens(card: ModelCard, step: Step, lengths: Mapping[str, float]) -> int:
     """How long an answer is expected to be, reasoning included; never longer than was asked for.
 
     A model that has not answered such steps yet is taken to be as wordy as those that have: a guess for the one beside
     a measurement of the other would compare nothing.
     """
-    lengths = {
-        name: one.output_tokens for name, one in counters.kind.items() if is_known(one) and one.output_tokens > 0
-    }
     usual = OUTPUT_TOKENS[step.kind]
     if lengths:
         usual = round(lengths.get(card.name) or sum(lengths.values()) / len(lengths))
@@ -181,7 +188,7 @@ def expected_usd(card: ModelCard, step: Step, known: Knowledge, *, example_token
     read = warm_tokens(card, step, known.session)
     usage = Usage(
         input_tokens=step.needs.input_tokens + example_tokens,
-        output_tokens=output_tokens(card, step, known.counters),
+        output_tokens=output_tokens(card, step, known.lengths),
         cache_read_tokens=read,
         estimated=True,
     )

@@ -348,4 +348,5 @@ def candidate(
         expected_usd=costs.get(card.name),
         example=example,
         weighed=choice.weighed.get(card.name),
+        fate=choice.fates.get(card.name),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..memory.lessons import Example
 from ..models.card import Tier
-from .sufficiency import Weighed
+from .sufficiency import Fate, Weighed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,7 @@ class Candidate:
             unknown.
         example: A lesson that was at hand for this model, shown or withheld; None if there was none.
         weighed: Its odds and costs as the choice weighed them; None where it could not be chosen.
+        fate: Why it was chosen or not; None where it could not be.
     """
 
     model: str
@@ -35,6 +36,7 @@ class Candidate:
     expected_usd: float | None = None
     example: Example | None = field(default=None, repr=False)
     weighed: Weighed | None = field(default=None, repr=False)
+    fate: Fate | None = None
 
     @property
     def lesson_tokens(self) -> int:

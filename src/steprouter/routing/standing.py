@@ -61,9 +61,10 @@ def bare_standing(card: ModelCard, told: Standing) -> str:
     if card is told.first:
         return first_standing(card, told)
     row, usd = told.choice.weighed[card.name], told.costs[card.name]
-    if row.fate in FATES:
-        return FATES[row.fate].format(tier=tier_of(card), floor=told.floor, kind=told.step.kind)
-    if row.fate is Fate.UNPROVEN:
+    fate = told.choice.fates[card.name]
+    if fate in FATES:
+        return FATES[fate].format(tier=tier_of(card), floor=told.floor, kind=told.step.kind)
+    if fate is Fate.UNPROVEN:
         return f"{likely(row)}, which is not proven, and too much was ventured of late to try it now"
     if not told.choice.is_sufficient(card.name):
         if card.name in told.untold:
@@ -114,7 +115,7 @@ def fallen_short(first: ModelCard, told: Standing) -> str | None:
     if not cheaper:
         return None
     best = max(cheaper, key=lambda row: row.success)
-    return f"{best.model} is {likely(best)}{FALLEN.get(best.fate, '')}"
+    return f"{best.model} is {likely(best)}{FALLEN.get(told.choice.fates[best.model], '')}"
 
 
 def likely(row: Weighed) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .odds import Odds
@@ -83,6 +83,10 @@ class Fate(StrEnum):
     """Weaker than the model that is just recovering from an error."""
     BELOW = "below"
     """Of a weaker tier than the user, or a recovery that failed again, asks for."""
+
+
+LAST_RESORTS = frozenset({Fate.BELOW, Fate.FROZEN, Fate.WEAKER})
+"""Fates of models that are asked last, whatever their odds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +173,6 @@ class Weighed:
         price_usd: `usd` and the price of the loss, times what its health adds: what is minimised.
         is_sufficient: Whether it is sufficient, as far as is known and hoped.
         is_proven: Whether it is, with 90 % certainty.
-        fate: Why it was chosen or not.
     """
 
     model: str
@@ -183,7 +186,6 @@ class Weighed:
     price_usd: float
     is_sufficient: bool
     is_proven: bool
-    fate: Fate = Fate.DEARER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +195,7 @@ class Choice:
     Attributes:
         model: The model.
         weighed: Every contender, by name.
+        fates: Why each was chosen or not.
         target: The chance of success that is sufficient.
         charge: What the ledger is charged: the expected loss of an unproven choice.
         is_trial: Whether the model was taken though it is not proven.
@@ -201,6 +204,7 @@ class Choice:
 
     model: str
     weighed: Mapping[str, Weighed]
+    fates: Mapping[str, Fate]
     target: float
     charge: float = 0.0
     is_trial: bool = False
@@ -208,8 +212,7 @@ class Choice:
 
     def is_sufficient(self, model: str) -> bool:
         """Whether a model is thought sufficient, and nothing but its price or a moment's trouble speaks against it."""
-        row = self.weighed[model]
-        return row.is_sufficient and row.fate not in (Fate.BELOW, Fate.FROZEN, Fate.WEAKER)
+        return self.weighed[model].is_sufficient and self.fates[model] not in LAST_RESORTS
 
 
 def choose(contenders: Sequence[Contender], stakes: Stakes, *, penalties: Mapping[str, float] | None = None) -> Choice:
@@ -242,7 +245,8 @@ def choose(contenders: Sequence[Contender], stakes: Stakes, *, penalties: Mappin
     fates = {c.model: Fate.CHOSEN if c is opt else barred.get(c.model) or table.fate(c) for c in contenders}
     return Choice(
         model=opt.model,
-        weighed={name: replace(one, fate=fates[name]) for name, one in table.rows.items()},
+        weighed=table.rows,
+        fates=fates,
         target=table.target,
         charge=row.loss if is_trial else 0.0,
         is_trial=is_trial,

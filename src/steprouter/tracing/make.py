@@ -91,7 +91,7 @@ def candidate_record(candidate: Candidate) -> CandidateRecord:
             "total_usd": weighed.usd,
             "expected_seconds": weighed.seconds or None,
             "outcomes": round(weighed.odds.mass, 2),
-            "fate": str(weighed.fate),
+            "fate": None if candidate.fate is None else str(candidate.fate),
         }
     )
     return CandidateRecord(
