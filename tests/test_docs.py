@@ -142,7 +142,9 @@ def examples(page: str) -> Iterator[Any]:
             yield pytest.param(beginning, match[2], match[3] or "", id=heading)
 
 
-@pytest.mark.parametrize(("beginning", "code", "printed"), [*examples(FAILURES), *examples(RESUMPTION), *examples(ROUTING)])
+@pytest.mark.parametrize(
+    ("beginning", "code", "printed"), [*examples(FAILURES), *examples(RESUMPTION), *examples(ROUTING)]
+)
 def test_an_example_of_a_failure_prints_what_stands_below_it(
     beginning: str, code: str, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
