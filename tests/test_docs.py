@@ -145,7 +145,7 @@ def examples(page: str) -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("beginning", "code", "printed"), [*examples(FAILURES), *examples(RESUMPTION), *examples(ROUTING)]
 )
-def test_an_example_of_a_failure_prints_what_stands_below_it(
+def test_an_example_prints_what_stands_below_it(
     beginning: str, code: str, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert len(code.splitlines()) <= 20

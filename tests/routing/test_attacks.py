@@ -123,9 +123,8 @@ def test_one_thread_that_complains_weighs_no_more_than_three_outcomes_among_the_
     for _ in range(20):
         decision = content.recommend(f"{NEUTRAL} And in week 5?", config={"configurable": {"thread_id": "angry"}})
         content.report(decision, "At nine.", model="small", score=0)
-    near = content.engine.recommend(Ask(messages=(HumanMessage(f"{NEUTRAL} And in week 5?"),))).recalled.section(
-        "neighbours"
-    )["small"]
+    again = Ask(messages=(HumanMessage(f"{NEUTRAL} And in week 5?"),))
+    near = content.engine.recommend(again).recalled.section("neighbours")["small"]
     weights = masses(near, content.engine.clock.now())
     assert weights[near.threads == thread_code("angry")].sum() <= 3 + 1e-6
     assert content.recommend("zzz qqq").candidate("small").weighed.odds.success < before  # its counts are its own

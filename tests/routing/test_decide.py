@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from steprouter.errors import NoAbleModel
 from steprouter.memory.recall import Recalled
+from steprouter.memory.session import Session
 from steprouter.models.card import Abilities, ModelCard, Price, Tier
 from steprouter.routing.contend import Knowledge, expected_usd
 from steprouter.routing.decide import decide
@@ -241,3 +242,9 @@ def test_nobody_steps_down_amid_a_recovery():
     decision = decided(of(StepKind.RECOVER, evidence=failing))
     assert decision.models[0] == "mid"
     assert decision.candidate("low").reason == "last resort: weaker than the model that is recovering from an error"
+
+
+@pytest.mark.parametrize(("escalation", "first"), [(2, "low"), (3, "high")])
+def test_a_session_that_was_escalated_again_and_again_begins_with_the_reference(escalation, first):
+    known = Recalled(sections={"session": Session(escalation=escalation)})
+    assert decide(STEP, (HIGH, LOW, MID), Policy(), known).models[0] == first

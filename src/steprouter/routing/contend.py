@@ -22,6 +22,10 @@ from .sufficiency import Contender, Fate
 KNOWN_ANSWERS = 3
 """Answers of a model at a kind before their own average length and time count."""
 
+ESCALATIONS = 3
+"""Escalations of a session, less the steps since that needed none, from which its steps begin with the reference: each
+costs two answers, and a session that is hard stays so for a while."""
+
 TELLING = 0.2
 """Confidence of labels, on average, from which they tell something; silence has 0.1 and a passed check 0.3."""
 
@@ -263,4 +267,6 @@ def barrier(
         return Fate.BELOW
     if known.learned.is_frozen(name):
         return Fate.FROZEN
+    if known.session.escalation >= ESCALATIONS:
+        return Fate.REFUSED
     return Fate.WEAKER if is_recovering(step) and rank < incumbent_rank else None

@@ -76,6 +76,7 @@ def bare_standing(card: ModelCard, told: Standing) -> str:
 FATES = {
     Fate.BELOW: "last resort: tier {tier} is below {floor} for {kind}",
     Fate.WEAKER: "last resort: weaker than the model that is recovering from an error",
+    Fate.REFUSED: "last resort: too many answers of this session were refused of late",
     Fate.FROZEN: "last resort: its answers got worse of late, so it is left alone for a while",
     Fate.SLOW: "would probably miss the deadline",
 }
@@ -83,6 +84,7 @@ FATES = {
 
 FALLEN = {
     Fate.UNPROVEN: ", not proven, and too much was ventured of late to try it now",
+    Fate.REFUSED: ", but too many answers of this session were refused of late",
     Fate.FROZEN: ", and its answers got worse of late",
     Fate.DEARER: ", which what it may lose does not pay for",
     Fate.SLOW: ", but too slow for the deadline",
