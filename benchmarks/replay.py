@@ -377,9 +377,11 @@ def main() -> None:
             product("StepRouter, all priors .5", Setup(prior=0.5)),
             product("StepRouter, all priors .9", Setup(prior=0.9)),
         ]
-        dips = {
-            NAMES[model]: dip(pool, given.data, Setup(), model, given.pairs) for model in (MISTRAL, FLASH)
-        } if given.pairs else {}
+        dips = (
+            {NAMES[model]: dip(pool, given.data, Setup(), model, given.pairs) for model in (MISTRAL, FLASH)}
+            if given.pairs
+            else {}
+        )
     lines += [line(f"always {NAMES[m]}", [fixed(items, m, Checks(), 0)], items) for m in (PRO, FLASH, MISTRAL, LLAMA)]
     lines += [
         line(f"cascade {NAMES[m]} → reference, check .7/.05", [fixed(items, m, checked, s) for s in seeds], items)
@@ -393,7 +395,9 @@ def main() -> None:
     ]
     print(f"{len(items)} prompts, {given.seeds} orders\n\n{markdown(lines)}\n")
     for model, lost in dips.items():
-        print(f"{model} loses 40 %: {lost['mean']:+.4f} in the 1 000 steps after, at most {lost['upper95']:+.4f} (95 %)")
+        print(
+            f"{model} loses 40 %: {lost['mean']:+.4f} in the 1 000 steps after, at most {lost['upper95']:+.4f} (95 %)"
+        )
     if given.json:
         found |= {"lines": [asdict(one) for one in lines], "dips": dips}
         given.json.write_text(json.dumps(found, indent=1))
