@@ -15,8 +15,8 @@ from steprouter.answering.failures import Failure, FailureKind, Phase
 from steprouter.answering.health import Conditions, Health
 from steprouter.answering.hedge import HedgeBudget
 from steprouter.answering.shape import Hold
-from steprouter.flow import Call, Embed, Note, Outcome, Race, Recall, Reserve, Setting, Settle, Wait, run_step
-from steprouter.memory.recall import NOT_KEPT, Missing, Recalled
+from steprouter.flow import Call, Embed, Embedded, Note, Outcome, Race, Recall, Reserve, Setting, Settle, Wait, run_step
+from steprouter.memory.recall import Missing, Recalled
 from steprouter.models.card import ModelCard, Price, Tier
 from steprouter.routing.policy import Policy
 from steprouter.step.ask import Ask, Toolset
@@ -57,7 +57,7 @@ def drive(replies, setting=SETTING, recalled=None):
             return commands, end.value
         match commands[-1]:
             case Embed():
-                reply = NOT_KEPT
+                reply = Embedded()
             case Recall():
                 reply = recalled or Recalled()
             case Reserve():
@@ -147,7 +147,7 @@ def test_an_answer_of_a_schema_is_held_back_whole_unless_the_policy_streams_it()
     formatted = Ask(messages=ASK.messages, tools=Toolset.of([], response_format={"type": "object"}))
     for policy, hold in ((Policy(), Hold.EVERYTHING), (Policy(stream_structured=True), Hold.TOOL_CALLS)):
         flow = run_step(STEP, formatted, Setting(cards=(SMALL,), policy=policy))
-        for reply in (None, NOT_KEPT, Recalled(), None):
+        for reply in (None, Embedded(), Recalled(), None):
             flow.send(reply)
         assert flow.send(Granted()).shaping.hold is hold
 
@@ -176,7 +176,7 @@ def step_through(setting, answer, step=STEP, ask=ASK, conditions=None, *, waits=
             return commands, end.value
         match commands[-1]:
             case Embed():
-                reply = NOT_KEPT
+                reply = Embedded()
             case Recall():
                 reply = recalled
             case Wait():

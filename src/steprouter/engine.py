@@ -350,6 +350,7 @@ class Engine:
             seconds=seconds,
             examples=outcome.decision.examples,
             material=outcome.material,
+            route=outcome.decision.route,
         )
         left = remember(ended, self.prices, memory.prompt_key)
         memory.remember(left, self.clock.now())

@@ -20,6 +20,7 @@ from .commands import (
     Command,
     Considered,
     Embed,
+    Embedded,
     Flow,
     Note,
     Outcome,
@@ -37,13 +38,14 @@ from .memory.journal import JournalEntry
 from .memory.recall import Recalled
 from .routing.decide import decide
 from .routing.decision import Decision
+from .routing.route_effects import routed, settled
 from .step.ask import Ask
 from .step.step import Step
 from .step.text import step_text
 
 __all__ = [
-    "Call", "Command", "Considered", "Embed", "Flow", "Note", "Outcome", "Race", "Recall", "Reserve", "Setting",
-    "Settle", "Spawn", "TakeOver", "Wait", "consider", "run_step",
+    "Call", "Command", "Considered", "Embed", "Embedded", "Flow", "Note", "Outcome", "Race", "Recall", "Reserve",
+    "Setting", "Settle", "Spawn", "TakeOver", "Wait", "consider", "run_step",
 ]  # fmt: skip
 
 
@@ -60,7 +62,7 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
     can name the model; everything after happens inside the run.
     """
     considered = yield from consider(step, ask, setting)
-    decision, recalled = considered.decision, considered.recalled
+    step, decision, recalled = considered.step, considered.decision, considered.recalled
     yield from tell_decision(decision, recalled)
     begun = Progress(left=(yield from take_over(step, ask, recalled)))
     progress, ending = yield from answer(ask, situation_of(step, ask, decision, setting, recalled), setting, begun)
@@ -80,11 +82,20 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
 
 
 def consider(step: Step, ask: Ask, setting: Setting) -> Flow[Considered]:
-    """A step up to its decision: embedded, recalled, decided."""
-    vector = yield from perform(Embed(text=step_text(ask.messages)))
+    """A step up to its decision: embedded, its kind settled by a route where it is open, recalled, decided.
+
+    What is recalled is of one kind. Where the thread's last route is held against the one the words alone would take,
+    and makes it a step of another kind, what is known of that kind is recalled instead.
+    """
+    embedded = yield from perform(Embed(text=step_text(ask.messages)))
+    vector, read = embedded.vector, step
+    step = settled(read, routed(read, vector, embedded.routes, setting.policy))
     recalled = yield from perform(Recall(step=step, vector=vector))
-    decision = decide(step, setting.cards, setting.policy, recalled, barred=setting.barred(ask))
-    return Considered(step=step, ask=ask, vector=vector, recalled=recalled, decision=decision)
+    route = routed(read, vector, embedded.routes, setting.policy, recalled)
+    if (held := settled(read, route)).kind is not step.kind:
+        recalled = yield from perform(Recall(step=held, vector=vector))
+    decision = decide(held, setting.cards, setting.policy, recalled, barred=setting.barred(ask), route=route)
+    return Considered(step=held, ask=ask, vector=vector, recalled=recalled, decision=decision)
 
 
 def take_over(step: Step, ask: Ask, recalled: Recalled) -> Flow[Attempt | None]:
@@ -157,7 +168,7 @@ def tell_decision(decision: Decision, recalled: Recalled) -> Flow[None]:
     """Say what was decided, and what was missing for it."""
     if recalled.degraded:
         yield from perform(Note(event="degraded", facts={"parts": recalled.degraded}))
-    facts = {"models": decision.models, "reason": decision.reason, "rule": decision.rule}
+    facts = {"models": decision.models, "reason": decision.reason, "rule": decision.rule, "route": decision.route}
     yield from perform(Note(event="decision", facts=facts, decision=decision))
 
 

@@ -61,6 +61,7 @@ class Ended:
         seconds: How long it took.
         examples: What was at hand for each model that had one.
         material: What there is to learn; None where lessons are not kept.
+        route: The semantic route that it took, if any.
     """
 
     step: Step
@@ -71,6 +72,7 @@ class Ended:
     seconds: float = 0.0
     examples: Mapping[str, Example] = field(default_factory=dict)
     material: Material | None = field(default=None, repr=False)
+    route: str | None = None
 
 
 def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Remembrance:
@@ -121,6 +123,7 @@ def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> S
             asked=step.trail.asked,
             before=step.trail.before,
             usd=sum(known) if len(known) == len(costs) else None,
+            route=ended.route,
         ),
         errors=step.evidence.consecutive_errors,
         escalated=any(attempt.answer is not None and attempt.problems for attempt in ended.attempts),

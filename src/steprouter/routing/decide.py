@@ -31,6 +31,8 @@ from .decision import Candidate, Decision
 from .filters import lacks
 from .odds import Prior
 from .policy import Policy
+from .route_effects import narrowed_by_route
+from .routes import RouteMatch
 from .rules import Rule
 from .standing import Standing, because, standing
 from .sufficiency import Checks, Choice, Stakes, allowance, choose
@@ -44,6 +46,7 @@ def decide(
     *,
     barred: Mapping[str, str] = MappingProxyType({}),
     predicted: Mapping[str, Prior] = MappingProxyType({}),
+    route: RouteMatch | None = None,
 ) -> Decision:
     """The models to try for `step`, in order.
 
@@ -57,6 +60,7 @@ def decide(
         recalled: What is known.
         barred: Models that cannot take the conversation, and why.
         predicted: What a trained predictor thinks of models at this step; the step-kind table is asked of others.
+        route: What the semantic routes say of the step; None where there are none.
 
     Raises:
         NoAbleModel: No model is able and allowed; the message says what each lacks.
@@ -71,6 +75,9 @@ def decide(
         listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
         advice = "mend what is out" if refused.keys() == now.out.keys() else "add a model, or widen the rule"
         raise NoAbleModel(f"no model can take this {step.kind} step ({listed}); {advice}")
+    narrowed = narrowed_by_route(able, route)
+    refused |= narrowed.refused
+    able = [card for card in able if card.name not in refused]
     examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
     known = knowledge(recalled, step.started_at)
     well = [card for card in cards if refused.get(card.name) is None or refused[card.name] == now.out.get(card.name)]
@@ -78,7 +85,7 @@ def decide(
     reference = reference_card(able, policy)
     spare = left_out(able, costs, reference, conditions, now, is_routed=policy.mode == "route")
     free = [card for card in able if card.name not in spare]
-    asked = Asked(step=step, policy=policy, known=known, costs=costs, predicted=predicted)
+    asked = Asked(step=step, policy=policy, known=known, costs=costs, predicted=predicted, loss=narrowed.quality_loss)
     choice = chosen(free, asked, now)
     ordered = balanced(in_order(free, choice, now), costs, conditions, now, step)
     told = Standing(
@@ -101,11 +108,13 @@ def decide(
     ]
     return Decision(
         candidates=(*kept, *lost),
-        reason=because(kept, rule),
+        reason=f"{narrowed.told}{because(kept, rule)}",
         rule=rule.name if rule else None,
         reference=reference.name,
         target=choice.target,
         charge=choice.charge if policy.mode == "route" else 0.0,
+        route=None if route is None else route.name,
+        route_scores=() if route is None else route.scores,
     )
 
 
@@ -119,6 +128,7 @@ class Asked:
         known: What memory holds.
         costs: What the step is expected to cost on each model.
         predicted: What a trained predictor thinks of models.
+        loss: What the step may lose, where a route says it; None leaves it to the policy.
     """
 
     step: Step
@@ -126,6 +136,7 @@ class Asked:
     known: Knowledge
     costs: Mapping[str, float | None]
     predicted: Mapping[str, Prior]
+    loss: float | None = None
 
 
 def chosen(cards: Sequence[ModelCard], asked: Asked, now: Availability) -> Choice:
@@ -147,7 +158,7 @@ def chosen(cards: Sequence[ModelCard], asked: Asked, now: Availability) -> Choic
 def stakes(asked: Asked, reference: str) -> Stakes:
     """What the choice turns on beside the models."""
     step, policy, learned = asked.step, asked.policy, asked.known.learned
-    loss = policy.loss_for(step.kind)
+    loss = policy.loss_for(step.kind) if asked.loss is None else asked.loss
     detection, false_alarm = learned.rates(str(step.kind)) if policy.escalate else (0.0, 0.0)
     return Stakes(
         reference=reference,
