@@ -116,7 +116,7 @@ def test_a_model_that_is_not_able_or_not_allowed_is_listed_last_and_says_why():
     assert decision.models == ("mid",)
     assert [(c.model, c.kept, c.reason) for c in decision.candidates[1:]] == [
         ("low", False, "cannot call tools"),
-        ("high", False, "not allowed by rule 'eu'"),
+        ("high", False, "not allowed by rule 'eu': not one of its models"),
     ]
 
 

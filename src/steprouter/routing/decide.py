@@ -20,6 +20,7 @@ from .availability import ALL_WELL, Availability, availability
 from .decision import Candidate, Decision
 from .filters import lacks
 from .policy import OUTPUT_TOKENS, RECOVER_PATIENCE, Policy
+from .rule_order import first_match
 from .rules import Rule
 
 
@@ -46,7 +47,7 @@ def decide(
     Raises:
         NoAbleModel: No model is able and allowed; the message says what each lacks.
     """
-    rule = next((rule for rule in policy.rules if rule.matches(step)), None)
+    rule = first_match(policy.rules, step)
     conditions = conditions_of(recalled)
     now = availability(cards, conditions, step.started_at)
     stopped = {**barred, **now.out}
@@ -152,8 +153,8 @@ def reference_first(kept: Sequence[Candidate], reference: str, spare: Mapping[st
 
 def refusal(card: ModelCard, step: Step, rule: Rule | None, barred: Mapping[str, str]) -> str | None:
     """Why `card` may not answer `step`; None if it may."""
-    if rule is not None and not rule.allows(card):
-        return f"not allowed by rule {rule.name!r}"
+    if rule is not None and (objection := rule.objection(card)) is not None:
+        return f"not allowed by rule {rule.name!r}: {objection}"
     pinned = step.place.metadata.get("steprouter_model")
     if isinstance(pinned, str) and pinned != card.name:
         return f"the caller asked for {pinned!r}"

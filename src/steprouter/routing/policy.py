@@ -11,7 +11,8 @@ from ..models.card import ModelCard, Tier
 from ..step.step import StepKind
 from .content_filter import ContentFilter
 from .resumption import Resumption
-from .rules import Rule, check_rules, refuse_unknown
+from .rule_order import check_rules
+from .rules import Rule, refuse_unknown
 
 KIND_TIERS: Mapping[StepKind, Tier] = {
     StepKind.PLAN: Tier.HIGH,
