@@ -93,7 +93,7 @@ class RuleFields(Fields):
     metadata: dict[str, Any] = Field(default_factory=dict)
     keyword: Words = ()
     regex: Words = ()
-    pii: bool | Words | None = None
+    pii: Any = None
     min_tokens: int | None = None
     max_tokens: int | None = None
     tools: Words = ()

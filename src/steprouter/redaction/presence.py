@@ -1,4 +1,4 @@
-"""Which kinds stand in a text at all: the question of a rule, answered several times quicker than where they stand.
+"""Which kinds stand in a text at all: the question of a rule, in which most text takes a third of the time of `find`.
 
 Each kind is looked for until its first hit, and numbers only near digits. Since the answer decides who may read the
 text, some more disguises than in `find` are undone: escapes as in JSON inside a string, percent-encoded `@` and `+`.
@@ -36,8 +36,9 @@ def kinds_in(text: str, kinds: Collection[Kind]) -> frozenset[Kind]:
         kinds: Which kinds are looked for.
     """
     plain = fold(text).text
-    if "\\" in plain or "%" in plain:
-        plain = fold(ESCAPE.sub(unescaped, plain)).text
+    if ESCAPE.search(plain):
+        # Both ways: `\\tel` may be a tabulator and "el", or a label after a backslash.
+        plain = f"{plain}{BREAK}{fold(ESCAPE.sub(unescaped, plain)).text}"
     plain = PLACEHOLDER.sub("<>", plain)
     near = FAR_FROM_DIGITS.sub(ends, plain)
     lowered = plain.lower()

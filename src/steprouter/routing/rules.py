@@ -85,9 +85,21 @@ class Rule:
     def __post_init__(self) -> None:
         for f in fields(self):
             if f.type == "Names":
-                object.__setattr__(self, f.name, names(getattr(self, f.name)))
+                object.__setattr__(self, f.name, self.read_names(f.name))
         self.read_conditions()
         self.read_effects()
+
+    def read_names(self, what: str) -> frozenset[str]:
+        """The names that a field has.
+
+        Raises:
+            ConfigError: They are none.
+        """
+        given = getattr(self, what)
+        listed = [given] if isinstance(given, str) else given or ()
+        if not isinstance(listed, Collection) or not all(isinstance(name, str) for name in listed):
+            raise ConfigError(f"{what} of rule {self.name!r} must be names, got {given!r}")
+        return names(listed)
 
     def read_conditions(self) -> None:
         """Take the conditions apart, once.
@@ -108,7 +120,7 @@ class Rule:
         for what, read in (("header", header), ("metadata", metadata), ("keyword", keywords)):
             object.__setattr__(self, what, read)
         if not isinstance(self.pii, bool):
-            object.__setattr__(self, "pii", names(self.pii) or None)
+            object.__setattr__(self, "pii", self.read_names("pii") or None)
             refuse_unknown(who, "kind of personal data", self.pii_kinds, sensitive())
         least, most = (count_of(what, who, getattr(self, what)) for what in ("min_tokens", "max_tokens"))
         if least is not None and most is not None and least > most:

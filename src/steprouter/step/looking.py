@@ -20,7 +20,7 @@ ASKED_CHARACTERS = 200_000
 
 SEARCHED_CHARACTERS = 1_000_000
 """A longer prompt (some 250 000 tokens) is not searched and counts as holding every kind. One this long takes half a
-second, once: `benchmarks/personal_data.py`."""
+second, once: `benchmarks/rules.py`."""
 
 REMEMBERED = 16_384
 """Messages whose kinds are remembered; with 16 bytes of digest for each that is 2 MB."""
