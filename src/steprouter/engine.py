@@ -350,6 +350,8 @@ class Engine:
             seconds=seconds,
             examples=outcome.decision.examples,
             material=outcome.material,
+            expected=outcome.decision.expected,
+            charge=outcome.decision.charge,
         )
         left = remember(ended, self.prices, memory.prompt_key)
         memory.remember(left, self.clock.now())

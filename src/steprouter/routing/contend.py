@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..memory.learned import Learned
-from ..memory.outcomes import Counters, Tally
+from ..memory.outcomes import HALF_LIFE_SECONDS, Counters, Tally
 from ..memory.recall import Recalled
 from ..memory.session import Session
 from ..models.card import ModelCard, Tier
@@ -16,7 +16,7 @@ from ..step.step import Step, StepKind
 from .availability import Availability
 from .odds import Odds, Prior, odds
 from .policy import OUTPUT_TOKENS, RECOVER_PATIENCE, Policy
-from .priors import prior_of
+from .priors import TIER_SUCCESS, prior_of
 from .sufficiency import Contender, Fate
 
 KNOWN_ANSWERS = 3
@@ -62,22 +62,27 @@ def knowledge(recalled: Recalled, now: float) -> Knowledge:
         now: Unix time in seconds.
     """
     session, counters = recalled.section("session"), recalled.section("counters")
-    near, learned = recalled.section("neighbours"), recalled.section("learned")
+    near, taught = recalled.section("neighbours"), recalled.section("learned")
+    learned = taught if isinstance(taught, Learned) else Learned()
     counted = counters if isinstance(counters, Counters) else Counters()
     return Knowledge(
         session=session if isinstance(session, Session) else Session(),
         counters=counted,
         lengths=usual_lengths(counted),
-        near=evidence_of(near, now) if isinstance(near, Mapping) and near else {},
-        learned=learned if isinstance(learned, Learned) else Learned(),
+        near=evidence_of(near, learned, now) if isinstance(near, Mapping) and near else {},
+        learned=learned,
     )
 
 
-def evidence_of(near: Mapping[str, Any], now: float) -> dict[str, Masses]:
-    """What neighbours say of each model."""
+def evidence_of(near: Mapping[str, Any], learned: Learned, now: float) -> dict[str, Masses]:
+    """What neighbours say of each model; what it did before it changed says less."""
     from ..memory.neighbours import evidence  # brings NumPy, which whoever has neighbours has already
 
-    return {model: evidence(rows, now) for model, rows in near.items()}
+    found = {}
+    for model, rows in near.items():
+        before, half_lives = learned.aging(model)
+        found[model] = evidence(rows, now, aged_before=before, aged_half_lives=half_lives)
+    return found
 
 
 def tier_of(card: ModelCard) -> Tier:
@@ -148,6 +153,12 @@ def is_labelled(counters: Counters, model: str) -> bool:
     """Whether the labels of a model at this kind tell more, on average, than that nobody complained."""
     tally = counters.kind.get(model)
     return tally is not None and tally.successes + tally.failures >= TELLING * tally.labels
+
+
+def has_drifted(model: str, learned: Learned, now: float) -> bool:
+    """Whether a model got worse within the time in which an outcome loses half its weight."""
+    drift = learned.drift.get(model)
+    return drift is not None and drift.alarms > 0 and now - drift.at < HALF_LIFE_SECONDS
 
 
 def untold(cards: Iterable[ModelCard], known: Knowledge) -> frozenset[str]:
@@ -231,6 +242,8 @@ def contenders(
     for card in able:
         name, tier = card.name, tier_of(card)
         prior = predicted.get(name) or prior_of(tier, floor, standard)
+        if prior.is_vouched and name != reference and has_drifted(name, known.learned, at):
+            prior = Prior(success=TIER_SUCCESS[tier])  # what the table says of its tier, it has disproved
         tally = counters.kind.get(name)
         found.append(
             Contender(

@@ -148,7 +148,7 @@ def stakes(asked: Asked, reference: str) -> Stakes:
     """What the choice turns on beside the models."""
     step, policy, learned = asked.step, asked.policy, asked.known.learned
     loss = policy.loss_for(step.kind)
-    detection, false_alarm = learned.rates(str(step.kind)) if policy.escalate else (0.0, 0.0)
+    detection, false_alarm = learned.verifier(str(step.kind)).rates() if policy.escalate else (0.0, 0.0)
     return Stakes(
         reference=reference,
         quality_loss=loss,
