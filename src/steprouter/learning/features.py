@@ -107,8 +107,9 @@ def scales_of(read: Seen, chosen: Places) -> Scales:
     """
     rarity = mean = middle = width = None
     if read.starts is not None:
-        rows = np.concatenate([np.empty(0, np.intp), *(np.arange(*read.starts[[one, one + 1]]) for one in chosen)])
-        falls = np.bincount(read.places[rows], minlength=PLACES)
+        is_chosen = np.zeros(len(read), dtype=bool)
+        is_chosen[chosen] = True
+        falls = np.bincount(read.places[np.repeat(is_chosen, np.diff(read.starts))], minlength=PLACES)
         rarity = np.where(falls >= SEEN, 1 + np.log((1 + len(chosen)) / (1 + falls)), 0.0).astype(np.float32)
     if read.vectors is not None:
         mean = read.vectors[chosen].mean(axis=0)
@@ -122,22 +123,22 @@ def scales_of(read: Seen, chosen: Places) -> Scales:
 class Design:
     """The features of steps: a sparse block of words and a dense one of everything else.
 
-    Weights for them are columns of (`width`, k): first a row for each place of a word, if there are words, then the
-    dense ones: vector, shape, and what is always there.
+    Weights for them are columns of (`width`, k): first a row for each place of a word that counts, then the dense
+    ones: vector, shape, and what is always there.
 
     Attributes:
         rows: (nnz,) the step of each sparse feature.
-        places: (nnz,) its place.
+        places: (nnz,) its place, as a place in `used`.
         values: (nnz,) its value.
         dense: (n, e).
-        has_words: Whether there is a sparse block.
+        used: The places that count, rising; empty without words.
     """
 
     rows: Places
     places: Places
     values: Floats
     dense: npt.NDArray[np.float32]
-    has_words: bool
+    used: Places
 
     def __len__(self) -> int:
         return len(self.dense)
@@ -145,7 +146,7 @@ class Design:
     @property
     def words(self) -> int:
         """How many weights the words have."""
-        return PLACES if self.has_words else 0
+        return len(self.used)
 
     @property
     def width(self) -> int:
@@ -163,22 +164,22 @@ class Design:
             places=self.places[mine],
             values=self.values[mine],
             dense=self.dense[chosen],
-            has_words=self.has_words,
+            used=self.used,
         )
 
     def scores(self, weights: Floats) -> Floats:
         """The sum of features by weights, (n,), for weights (`width`,)."""
         found: Floats = (self.dense @ weights[self.words :].astype(np.float32)).astype(np.float64)
-        if self.has_words:
+        if self.words:
             found += np.bincount(self.rows, self.values * weights.take(self.places), minlength=len(self))
         return found
 
     def slope(self, errors: Floats) -> Floats:
         """How the scores' errors, (n,), change with each weight, (`width`,)."""
         dense = errors.astype(np.float32) @ self.dense
-        if not self.has_words:
+        if not self.words:
             return dense.astype(np.float64)
-        words = np.bincount(self.places, self.values * errors.take(self.rows), minlength=PLACES)
+        words = np.bincount(self.places, self.values * errors.take(self.rows), minlength=self.words)
         return np.concatenate((words, dense))
 
 
@@ -186,19 +187,21 @@ def design(read: Seen, scales: Scales) -> Design:
     """The features of all steps by the scales of some."""
     count = len(read)
     rows, places, values = np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float64)
+    used = np.empty(0, np.intp)
     if read.starts is not None and scales.rarity is not None:
         rows = np.repeat(np.arange(count), np.diff(read.starts))
         places, values = read.places, (read.counts * scales.rarity.take(read.places)).astype(np.float64)
         lengths = np.sqrt(np.bincount(rows, values**2, minlength=count))
         values = values / np.maximum(lengths, 1e-9).take(rows)
-        used = values > 0
-        rows, places, values = rows[used], places[used], values[used]
+        counts = values > 0
+        used = np.flatnonzero(scales.rarity)
+        rows, places, values = rows[counts], np.searchsorted(used, places[counts]), values[counts]
     return Design(
         rows=rows,
         places=places,
         values=values,
         dense=np.concatenate(dense_of(read, scales), axis=1),
-        has_words=scales.rarity is not None,
+        used=used,
     )
 
 

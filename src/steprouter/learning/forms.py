@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import ConfigError
+from ..routing.marks import PLACES
 from ..routing.trained import Form, LinearForm, NearestForm
 from .contenders import FURTHEST, Fitted
 from .features import ALWAYS, SHAPE_SCALE, VECTOR_SCALE
@@ -28,7 +29,11 @@ def form_of(fitted: Fitted) -> Form:
 def linear_form(fitted: Linear) -> LinearForm:
     """Weights that take the vector as it is and counts in standard deviations."""
     scales, weights = fitted.scales, fitted.weights.astype(np.float32)
-    words, rest = weights[: fitted.features.words], weights[fitted.features.words :]
+    used, rest = fitted.features.used, weights[fitted.features.words :]
+    words = None
+    if scales.rarity is not None:
+        words = np.zeros((PLACES, weights.shape[1]), dtype=np.float32)
+        words[used] = weights[: len(used)]
     always = np.float32(ALWAYS) * rest[-1]
     vector = shape = None
     if scales.vector_mean is not None:
@@ -40,7 +45,7 @@ def linear_form(fitted: Linear) -> LinearForm:
         base=fitted.means.logits.astype(np.float32),
         always=always,
         models=fitted.models.astype(np.float32),
-        words=words if scales.rarity is not None else None,
+        words=words,
         rarity=scales.rarity,
         vector=vector,
         shape=shape,

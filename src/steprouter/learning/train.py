@@ -110,6 +110,7 @@ def train(
     embedder: Embeds | str | None = None,
     seed: int = 0,
     folds: Numbers | None = None,
+    entrants: Sequence[Contender] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Training:
     """Train a predictor.
@@ -120,6 +121,7 @@ def train(
             leaves vectors out.
         seed: Of folds and draws; the same seed gives the same predictor.
         folds: (items,) which fold each step is in; None deals out the groups by lot.
+        entrants: Who takes part besides the table, the simplest first; None for all that can.
         tell: Is told what is being done.
 
     Raises:
@@ -130,13 +132,14 @@ def train(
     read = seen(table.items)
     split = folds_of(table.items.groups, seed, FOLDS) if folds is None else folds
     told = []
-    for contender in (entrants := contenders(read, seed)):
+    taking_part = (TableOnly(), *(contenders(read, seed) if entrants is None else entrants))
+    for contender in taking_part:
         tell(f"{contender.name}: learning on {len(np.unique(split))} parts")
         told.append(hold_out(contender, read, table, split, seed))
     verdict = judged(table, told, seed)
     winner = next(one for one in told if one.name == verdict.winner)
     pair = pair_of(table)
-    predictor = fitted(read, table, entrants[told.index(winner)], winner, identity)
+    predictor = fitted(read, table, taking_part[told.index(winner)], winner, identity)
     return Training(
         predictor=predictor,
         standings=tuple(standing(table, one, verdict, pair, split) for one in told),
@@ -239,9 +242,9 @@ def refuse_little(table: Table) -> None:
 
 
 def contenders(read: Seen, seed: int) -> tuple[Contender, ...]:
-    """Who takes part, the table first and then the simplest."""
+    """Who can take part besides the table, the simplest first."""
     has_vectors, has_words = read.vectors is not None, read.starts is not None
-    parts: list[Contender] = [TableOnly()]
+    parts: list[Contender] = []
     if has_vectors:
         parts += [Nearest(), Factors(seed=seed)]
     if has_vectors or has_words:
