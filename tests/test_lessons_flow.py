@@ -64,6 +64,7 @@ class Agent:
             ModelCard(name="large", model=large, tier=Tier.HIGH, price=Price(input=9, output=9)),
         ]
         memory = MemoryPolicy(lessons=lessons)
+        settings.setdefault("policy", Policy(quality_loss=1))  # the small one is asked first, however often it fails
         self.router = StepRouter(cards, store="memory", memory_policy=memory, **settings)
         self.engine = self.router.engine
         self.agent = create_agent(self.router, tools=[orders])

@@ -127,6 +127,7 @@ def from_memory(config: Path | None, store: str | None, tenant: str | None) -> S
         StoreError: Memory cannot be reached.
     """
     from ..errors import ConfigError
+    from ..step.text import TEXT_VERSION
     from ..store.memory.files import read_file
     from ..store.memory.lines import Header, OutcomeLine
     from .memory import remembering
@@ -138,7 +139,8 @@ def from_memory(config: Path | None, store: str | None, tenant: str | None) -> S
             memory.export(path)
         for line in read_file(path, "jsonl"):
             if isinstance(line, Header):
-                identity = line.embedder
+                # Memory's space also names how steps become texts; a router that reads them otherwise must refuse.
+                identity = line.embedder.removesuffix(f"/text-{TEXT_VERSION}")
             elif isinstance(line, OutcomeLine) and (row := row_of(line)) is not None:
                 rows.append(row)
                 times.append(line.at)
