@@ -1,0 +1,60 @@
+"""What a predictor promises: what to think of each model at a step before an outcome of it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from .odds import Prior
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+STRONGEST = 12.0
+"""Observations that a prediction weighs at most: twice a guess by tier; a dozen outcomes of one's own outvote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What an answer of a model to a kind of step takes.
+
+    Attributes:
+        output_tokens: Average length; None if unknown.
+        seconds: Average time; None if unknown.
+    """
+
+    output_tokens: float | None = None
+    seconds: float | None = None
+
+
+class Predictor(Protocol):
+    """Gives priors for the models at a step.
+
+    Promises:
+        - `priors` names only models it knows at this kind of step; for the others the step-kind table counts.
+        - A prior's strength is above 0 and at most `STRONGEST`.
+        - The same step gets the same priors each time; nothing is read, sent or waited for.
+        - It takes less than a millisecond, however long the text is.
+        - Without what it needs (a vector, a text) it says nothing rather than guess.
+    """
+
+    @property
+    def embedder(self) -> str | None:
+        """Identity of the embedder whose vectors it takes; None if it takes none."""
+        ...
+
+    def priors(self, kind: str, vector: npt.NDArray[np.float32] | None, text: str) -> Mapping[str, Prior]:
+        """What to think of each model it knows.
+
+        Args:
+            kind: What the step is, by the value of its `StepKind`.
+            vector: The step's text as a vector of unit length, (d,); None where it was not embedded.
+            text: The step's text, as it was embedded.
+        """
+        ...
+
+    def expected(self, kind: str, model: str) -> Expected:
+        """Length and time of an answer; all None where it does not know the model at this kind of step."""
+        ...
