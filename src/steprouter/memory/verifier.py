@@ -21,6 +21,10 @@ P(right) = .827; of these it refused .091·.211 / .827 = 2.3 %, the false alarm.
 PRIOR_ANSWERS = 60.0
 """What that weighs where nothing is known yet: one benchmark of one model, so ten wrong answers, not a hundred."""
 
+LEAST_DOUBT = 0.5
+"""What a refusal weighs at least as a failure: of a model thought nearly perfect most refusals would be false alarms by
+Bayes, and it would take too many to think otherwise. Replayed: at 0.8 good models were given up for their false alarms."""
+
 Z = 1.28
 """Bounds hold with 90 % on one side."""
 
@@ -66,10 +70,10 @@ class Verifier:
         return wrong, self.passed - wrong
 
     def wrong_if_refused(self, success: float) -> float:
-        """How likely an answer is wrong that the checks refused, by Bayes.
+        """How likely an answer is wrong that the checks refused, by Bayes, and never less than `LEAST_DOUBT`.
 
-        Checks refuse right answers too. To count every refusal as a failure would hold them against good models twice:
-        here, and as escalations of right answers.
+        Checks refuse right answers too. To count every refusal as a whole failure would hold them against good models
+        twice: here, and as escalations of right answers.
 
         Args:
             success: Probability that its model answers right, before the check.
@@ -77,7 +81,7 @@ class Verifier:
         wrong, right = self.let_pass
         caught = (1 - success) * share(self.caught, wrong)
         refused = caught + success * share(self.wronged, right)
-        return caught / refused if refused > 0 else 1 - RIGHT_IF_INVALID
+        return max(LEAST_DOUBT, caught / refused if refused > 0 else 1 - RIGHT_IF_INVALID)
 
 
 def share(part: float, rest: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
+from math import isinf
 from types import MappingProxyType
 
 from ..answering.balance import pick, score
@@ -208,7 +209,15 @@ def in_order(free: Sequence[ModelCard], choice: Choice, now: Availability) -> li
         if is_peer(card, first):
             return (due, 0, is_late)
         if choice.is_sufficient(name):
-            return (due, 1, is_late, row.price_usd, slower, row.loss, tier_of(card).rank)
+            return (
+                due,
+                1,
+                is_late,
+                row.price_usd,
+                slower,
+                0.0 if isinf(row.price_usd) else row.loss,
+                tier_of(card).rank,
+            )
         return (due, 2, is_late, -row.success, row.price_usd, slower)
 
     return sorted(free, key=key)
