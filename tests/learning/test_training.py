@@ -76,6 +76,13 @@ def test_without_vector_or_text_nothing_is_guessed() -> None:
     assert predictor.priors("answer", np.ones(3, dtype=np.float32), HARD[0]) == {}
 
 
+def test_the_usual_prior_is_the_mean_over_texts() -> None:
+    rows, usual = outcomes(400), trained().predictor.usual("answer")
+    for model in ("small", "large"):
+        assert usual[model] == pytest.approx(np.mean([row.success for row in rows if row.model == model]), abs=0.03)
+    assert trained().predictor.usual("plan") == trained(tells=False).predictor.usual("answer") == {}
+
+
 def test_a_model_with_few_rows_at_a_kind_gets_no_odds_there() -> None:
     rows = [*outcomes(300), *(replace(row, kind="plan") for row in outcomes(300, seed=5) if row.model == "large")]
     rows += [replace(row, kind="plan") for row in outcomes(5, seed=9) if row.model == "small"]

@@ -43,7 +43,7 @@ DIGEST = 32
 Arrays = Mapping[str, npt.NDArray[Any]]
 Size = Sequence[int | None]
 
-BOTH: Sequence[str] = ("known", "low", "high", "output_tokens", "seconds", "scores", "logits")
+BOTH: Sequence[str] = ("known", "means", "low", "high", "output_tokens", "seconds", "scores", "logits")
 LINEAR: Sequence[str] = ("base", "always", "models", "words", "rarity", "vector", "shape", "shape_mean", "shape_width")
 NEAREST: Sequence[str] = ("base", "vectors", "good", "mass")
 
@@ -240,6 +240,7 @@ def shapes_of(header: Header) -> Mapping[str, Size]:
     table = (kinds, models)
     shapes: dict[str, Size] = {
         "known": table,
+        "means": table,
         "low": (models,),
         "high": (models,),
         "output_tokens": table,
@@ -289,6 +290,8 @@ def refuse_unsound(name: str, header: Header, arrays: Arrays) -> None:
         insist(bool(np.abs(there).max(initial=0) <= largest), f"the numbers of {one!r} must be finite and in bounds")
     low, high = arrays["low"], arrays["high"]
     insist((low >= 0).all() and (high <= 1).all() and (low <= high).all(), "bounds must lie between 0 and 1")
+    means = arrays["means"]
+    insist((means >= 0).all() and (means <= 1.001).all(), "means must lie between 0 and 1")
     scores, logits = arrays["scores"], arrays["logits"]
     insist(len(scores) == len(logits), "the calibration must have as many scores as log odds")
     insist((np.diff(scores) >= 0).all() and (np.diff(logits) >= 0).all(), "the calibration must not fall")
@@ -331,6 +334,7 @@ def predictor_of(header: Header, arrays: Arrays) -> TrainedPredictor:
             logits=arrays["logits"].astype(np.float64),
         ),
         known=arrays["known"] > 0,
+        means=arrays["means"].astype(np.float64),
         low=arrays["low"].astype(np.float64),
         high=arrays["high"].astype(np.float64),
         strength=header.strength,

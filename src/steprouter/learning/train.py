@@ -14,7 +14,7 @@ from ..routing.trained import Curve, TrainedPredictor
 from .averages import averages
 from .calibration import isotonic, platt, worth
 from .card import Bin, Card, ContenderLine
-from .contenders import Contender, TableOnly, means_of
+from .contenders import FURTHEST, Contender, TableOnly, means_of
 from .contest import FOLDS, HeldOut, Verdict, folds_of, hold_out, judged
 from .factors import Factors
 from .features import Seen, seen
@@ -23,7 +23,7 @@ from .knn import Nearest
 from .logistic import Logistic
 from .metrics import Reliability, briers, curve, equal_quality_cost, log_losses, ranks, reliability
 from .preferences import preference_loss, with_preferences
-from .table import Floats, Numbers, Table, Vectors
+from .table import Floats, Numbers, Table, Vectors, totals
 
 FEWEST_GROUPS = 50
 """Texts below which nothing can be held out that would say anything."""
@@ -343,8 +343,9 @@ def fitted(read: Seen, table: Table, contender: Contender, told: HeldOut, identi
         form=form,
         curve=calibration,
         known=means.rows >= FEWEST_ROWS,
-        low=np.array([low for low, _ in bounds]),
-        high=np.array([high for _, high in bounds]),
+        means=totals(cells, table.weight * chances, means.rows.shape) / np.maximum(means.rows, 1e-9),
+        low=np.array([low for low, _ in bounds]).clip(FURTHEST, 1 - FURTHEST),
+        high=np.array([high for _, high in bounds]).clip(FURTHEST, 1 - FURTHEST),
         strength=worth(table.success, chances, table.weight, cells),
         output_tokens=averages(table, table.output_tokens),
         seconds=averages(table, table.seconds),

@@ -77,6 +77,14 @@ class Predictor(Protocol):
         """
         ...
 
+    def usual(self, kind: str) -> Mapping[str, float]:
+        """The mean of its priors' success at a kind of step, by model.
+
+        What a step's own prior differs by from this is what its text tells; counts of outcomes know the mean better,
+        but nothing of the text.
+        """
+        ...
+
     def expected(self, kind: str, model: str) -> Expected:
         """Length and time of an answer; all None where it does not know the model at this kind of step."""
         ...

@@ -176,6 +176,7 @@ class TrainedPredictor:
         form: What was learnt; None if the step-kind table was as good, and then there are no priors.
         curve: From log odds to calibrated ones.
         known: (kinds, models) whether enough rows of the model at the kind were learnt from.
+        means: (kinds, models) mean of the probabilities on held-out rows; 0 where there was none.
         low: (models,) lowest probability.
         high: (models,) highest.
         strength: What a prior weighs, in observations.
@@ -189,6 +190,7 @@ class TrainedPredictor:
     form: Form | None
     curve: Curve
     known: npt.NDArray[np.bool_]
+    means: Exact
     low: Exact
     high: Exact
     strength: float
@@ -226,6 +228,14 @@ class TrainedPredictor:
             for model, chance, is_known in zip(self.models, chances, known, strict=True)
             if is_known
         }
+
+    def usual(self, kind: str) -> Mapping[str, float]:
+        """The mean of the priors' success at a kind of step, by model; nothing where there are no priors."""
+        place = self.kinds.get(kind)
+        if place is None or self.form is None:
+            return {}
+        rows = zip(self.models, self.means[place].tolist(), self.known[place].tolist(), strict=True)
+        return {model: mean for model, mean, is_known in rows if is_known}
 
     def expected(self, kind: str, model: str) -> Expected:
         """Length and time of an answer of a model."""
