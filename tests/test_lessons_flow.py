@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
@@ -111,7 +110,7 @@ def test_the_effect_shows_in_the_tallies_of_the_kind():
     agent.engine.sink.flush()
     effect = agent.engine.memory.lesson_effects("default")["tool_call"]
     withheld = sum(not a.lesson.shown for a in attempts)
-    assert 0.75 * withheld < effect.withheld.failures <= withheld  # refused answers are mostly wrong, not always
+    assert 0.45 * withheld < effect.withheld.failures <= withheld  # a refusal is not always right
     assert (effect.shown.failures, effect.withheld.successes) == (0, 0)
     assert effect.shown.successes > 10
 

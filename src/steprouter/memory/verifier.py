@@ -23,7 +23,7 @@ PRIOR_ANSWERS = 60.0
 
 LEAST_DOUBT = 0.5
 """What a refusal weighs at least as a failure: of a model thought nearly perfect most refusals would be false alarms by
-Bayes, and it would take too many to think otherwise. Replayed: at 0.8 good models were given up for their false alarms."""
+Bayes, and it would take too many to think otherwise. At 0.8 good models were given up for false alarms (replayed)."""
 
 Z = 1.28
 """Bounds hold with 90 % on one side."""
