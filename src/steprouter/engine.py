@@ -43,6 +43,7 @@ from .models.card import ModelCard
 from .models.identify import complete_cards, identity
 from .providers import open_wire
 from .routing.policy import Policy
+from .routing.predict import Predictor
 from .routing.rules import names
 from .step.ask import Ask
 from .step.graph import read_place
@@ -103,7 +104,10 @@ class Engine:
         self.embedder = TimedEmbedder(embedder_for(self.kept.memory))
         self.memory = self.open_recollection() if self.kept.memory.on else None
         lessons = self.kept.memory.lessons if self.memory is not None else None
-        self.setting = Setting(cards=self.cards, policy=policy, lessons=lessons, environ=os.environ)
+        predictor = predictor_for(policy, self.embedder.embedder if self.memory is not None else None)
+        self.setting = Setting(
+            cards=self.cards, policy=policy, lessons=lessons, environ=os.environ, predictor=predictor
+        )
         check_budgets(self.kept.budgets, self.prices)
         self.gate = self.open_gate()
         self.journal: Journal | None = None
@@ -350,6 +354,8 @@ class Engine:
             seconds=seconds,
             examples=outcome.decision.examples,
             material=outcome.material,
+            expected=outcome.decision.expected,
+            charge=outcome.decision.charge,
         )
         left = remember(ended, self.prices, memory.prompt_key)
         memory.remember(left, self.clock.now())
@@ -421,6 +427,19 @@ def embedder_for(memory: MemoryPolicy) -> Embedder:
     from .embedding.choose import embedder_of  # brings NumPy, which whoever gave an embedder has anyway
 
     return embedder_of(memory.embedder)
+
+
+def predictor_for(policy: Policy, embedder: Embedder | None) -> Predictor | None:
+    """The predictor that a user names.
+
+    Raises:
+        ConfigError: The file cannot be read, is none, or was made for another embedder.
+    """
+    if not isinstance(policy.predictor, str):
+        return policy.predictor
+    from .learning.file import load  # brings NumPy
+
+    return load(policy.predictor, embedder=None if embedder is None else embedder.identity)
 
 
 def check_score(score: float) -> None:

@@ -37,6 +37,7 @@ from .memory.journal import JournalEntry
 from .memory.recall import Recalled
 from .routing.decide import decide
 from .routing.decision import Decision
+from .routing.predict import foretell
 from .step.ask import Ask
 from .step.step import Step
 from .step.text import step_text
@@ -81,9 +82,11 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
 
 def consider(step: Step, ask: Ask, setting: Setting) -> Flow[Considered]:
     """A step up to its decision: embedded, recalled, decided."""
-    vector = yield from perform(Embed(text=step_text(ask.messages)))
+    text = step_text(ask.messages)
+    vector = yield from perform(Embed(text=text))
     recalled = yield from perform(Recall(step=step, vector=vector))
-    decision = decide(step, setting.cards, setting.policy, recalled, barred=setting.barred(ask))
+    foretold = foretell(setting.predictor, step, vector, text)
+    decision = decide(step, setting.cards, setting.policy, recalled, barred=setting.barred(ask), foretold=foretold)
     return Considered(step=step, ask=ask, vector=vector, recalled=recalled, decision=decision)
 
 

@@ -138,6 +138,7 @@ class PolicyFields(Fields):
     hedge: bool = False
     prompt_caching: bool = True
     resume: ResumptionFields = ResumptionFields()
+    predictor: str | None = None
 
 
 class BudgetFields(Fields):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
+from math import isinf
 from types import MappingProxyType
 
 from ..answering.balance import pick, score
@@ -29,8 +30,8 @@ from .contend import (
 )
 from .decision import Candidate, Decision
 from .filters import lacks
-from .odds import Prior
 from .policy import Policy
+from .predict import NOTHING_FORETOLD, Foretold
 from .rules import Rule
 from .standing import Standing, because, standing
 from .sufficiency import Checks, Choice, Stakes, allowance, choose
@@ -43,7 +44,7 @@ def decide(
     recalled: Recalled,
     *,
     barred: Mapping[str, str] = MappingProxyType({}),
-    predicted: Mapping[str, Prior] = MappingProxyType({}),
+    foretold: Foretold = NOTHING_FORETOLD,
 ) -> Decision:
     """The models to try for `step`, in order.
 
@@ -56,7 +57,7 @@ def decide(
         policy: What the user asks.
         recalled: What is known.
         barred: Models that cannot take the conversation, and why.
-        predicted: What a trained predictor thinks of models at this step; the step-kind table is asked of others.
+        foretold: What a trained predictor says of this step; the step-kind table is asked of models it does not know.
 
     Raises:
         NoAbleModel: No model is able and allowed; the message says what each lacks.
@@ -74,11 +75,13 @@ def decide(
     examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
     known = knowledge(recalled, step.started_at)
     well = [card for card in cards if refused.get(card.name) is None or refused[card.name] == now.out.get(card.name)]
-    costs = {card.name: expected_usd(card, step, known, example_tokens=tokens_of(examples, card)) for card in well}
+    costs = {
+        card.name: expected_usd(card, step, known, foretold, example_tokens=tokens_of(examples, card)) for card in well
+    }
     reference = reference_card(able, policy)
     spare = left_out(able, costs, reference, conditions, now, is_routed=policy.mode == "route")
     free = [card for card in able if card.name not in spare]
-    asked = Asked(step=step, policy=policy, known=known, costs=costs, predicted=predicted)
+    asked = Asked(step=step, policy=policy, known=known, costs=costs, foretold=foretold)
     choice = chosen(free, asked, now)
     ordered = balanced(in_order(free, choice, now), costs, conditions, now, step)
     told = Standing(
@@ -118,14 +121,14 @@ class Asked:
         policy: What the user asks.
         known: What memory holds.
         costs: What the step is expected to cost on each model.
-        predicted: What a trained predictor thinks of models.
+        foretold: What a trained predictor says.
     """
 
     step: Step
     policy: Policy
     known: Knowledge
     costs: Mapping[str, float | None]
-    predicted: Mapping[str, Prior]
+    foretold: Foretold
 
 
 def chosen(cards: Sequence[ModelCard], asked: Asked, now: Availability) -> Choice:
@@ -139,7 +142,7 @@ def chosen(cards: Sequence[ModelCard], asked: Asked, now: Availability) -> Choic
         costs=asked.costs,
         reference=reference,
         now=now,
-        predicted=asked.predicted,
+        foretold=asked.foretold,
     )
     return choose(weighed, stakes(asked, reference), penalties=now.penalties)
 
@@ -148,7 +151,7 @@ def stakes(asked: Asked, reference: str) -> Stakes:
     """What the choice turns on beside the models."""
     step, policy, learned = asked.step, asked.policy, asked.known.learned
     loss = policy.loss_for(step.kind)
-    detection, false_alarm = learned.rates(str(step.kind)) if policy.escalate else (0.0, 0.0)
+    detection, false_alarm = learned.verifier(str(step.kind)).rates() if policy.escalate else (0.0, 0.0)
     return Stakes(
         reference=reference,
         quality_loss=loss,
@@ -206,7 +209,15 @@ def in_order(free: Sequence[ModelCard], choice: Choice, now: Availability) -> li
         if is_peer(card, first):
             return (due, 0, is_late)
         if choice.is_sufficient(name):
-            return (due, 1, is_late, row.price_usd, slower, row.loss, tier_of(card).rank)
+            return (
+                due,
+                1,
+                is_late,
+                row.price_usd,
+                slower,
+                0.0 if isinf(row.price_usd) else row.loss,
+                tier_of(card).rank,
+            )
         return (due, 2, is_late, -row.success, row.price_usd, slower)
 
     return sorted(free, key=key)

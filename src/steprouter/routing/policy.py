@@ -10,6 +10,7 @@ from ..errors import ConfigError
 from ..models.card import ModelCard, Tier
 from ..step.step import StepKind
 from .content_filter import ContentFilter
+from .predict import Predictor
 from .resumption import Resumption
 from .rules import Rule, check_rules, refuse_unknown
 from .sufficiency import QUALITY_LOSS
@@ -83,6 +84,8 @@ class Policy:
             first to begin answers. At most 2 % of the calls.
         prompt_caching: Mark prompts for the providers' prompt caches (Anthropic), and name the thread to them by a
             digest (OpenAI).
+        predictor: What foretells who is sufficient before an outcome is known: the path of a file that `steprouter
+            train` wrote, or any `Predictor`. None asks the step-kind table.
         resume: How answers are gone on with whose stream broke after part of them was shown.
     """
 
@@ -104,6 +107,7 @@ class Policy:
     hedge: bool = False
     prompt_caching: bool = True
     resume: Resumption = field(default_factory=Resumption)
+    predictor: str | Predictor | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(self.rules))

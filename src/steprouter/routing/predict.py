@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from ..memory.recall import Missing, Vector
+from ..step.step import Step
 from .odds import Prior
 
 if TYPE_CHECKING:
@@ -29,6 +32,25 @@ class Expected:
     seconds: float | None = None
 
 
+def expect_nothing(model: str) -> Expected:
+    """Nothing is known of a model."""
+    return Expected()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foretold:
+    """What a predictor says of the models at one step.
+
+    Attributes:
+        priors: What to think of each model it knows.
+        expects: What an answer of a model takes, by its name; knows nothing of any by default.
+    """
+
+    priors: Mapping[str, Prior] = field(default_factory=dict)
+    expects: Callable[[str], Expected] = field(default=expect_nothing, repr=False)
+
+
+@runtime_checkable
 class Predictor(Protocol):
     """Gives priors for the models at a step.
 
@@ -66,3 +88,22 @@ class Predictor(Protocol):
     def expected(self, kind: str, model: str) -> Expected:
         """Length and time of an answer; all None where it does not know the model at this kind of step."""
         ...
+
+
+NOTHING_FORETOLD = Foretold()
+
+
+def foretell(predictor: Predictor | None, step: Step, vector: Vector | Missing, text: str) -> Foretold:
+    """What a predictor says of a step; nothing where there is none.
+
+    Args:
+        predictor: Who is asked.
+        step: The step.
+        vector: Its text as a vector, or why there is none.
+        text: The text that was embedded.
+    """
+    if predictor is None:
+        return NOTHING_FORETOLD
+    kind = str(step.kind)
+    known = None if isinstance(vector, Missing) else vector
+    return Foretold(priors=predictor.priors(kind, known, text), expects=partial(predictor.expected, kind))
