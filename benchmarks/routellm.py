@@ -129,13 +129,11 @@ def others(data: Path) -> Iterator[tuple[str, list[Question]]]:
             for row in rows_of(data / "mmlu_pro" / "questions.parquet")
         }
         pairs = scored(data, "mmlu_pro", lambda row: row["question_id"], "correct", texts)
-        names = {row["model"] for row in rows_of(data / "mmlu_pro" / "results.parquet")}
-        for weak, strong in (("Llama-3.1-8B-Instruct", "gpt-4o"), ("gemini-1.5-flash-002", "gemini-1.5-pro-002")):
-            found = [
-                next((n for n in sorted(names) if n.lower().startswith(one.lower())), None) for one in (weak, strong)
-            ]
-            if found[0] and found[1]:
-                yield f"mmlu_pro {found[0]} → {found[1]}", pairs(found[0], found[1])
+        for weak, strong in (
+            ("Meta-Llama-3_1-8B-Instruct", "gpt-4o-2024-05-13"),
+            ("gemini-1.5-flash-002", "gemini-1.5-pro-002"),
+        ):
+            yield f"mmlu_pro {weak} → {strong}", pairs(weak, strong)
     if (data / "bfcl_v1").is_dir():
         texts = {
             (row["category"], row["idx"]): (row["question"], row["category"])
@@ -240,7 +238,9 @@ def line(name: str, found: Sequence[tuple[float, float, float]], rest: Sequence[
 def heading(title: str, *columns: str) -> None:
     """A table's head."""
     names = ["router", "CPT(50 %)", "CPT(80 %)", "APGR", *columns]
-    print(f"\n{title}\n\n| {' | '.join(names)} |\n|{'---|' * len(names)}", flush=True)
+    if title:
+        print(f"\n{title}")
+    print(f"\n| {' | '.join(names)} |\n|{'---|' * len(names)}", flush=True)
 
 
 def quality(case: Case, told: HeldOut) -> tuple[float, float]:
@@ -285,7 +285,7 @@ def compare(name: str, questions: Sequence[Question], seeds: int) -> None:
     line("oracle", [figures(oracle(case.weak, case.strong))], ["", "", ""])
     if case.domains.max() > 0:
         print(f"\nNo subject in learning and test at once ({case.domains.max() + 1} subjects, one left out at a time):")
-        heading("", "log loss", "ECE", "")
+        heading("", "log loss", "ECE")
         unseen: tuple[Contender, ...] = (TableOnly(), Nearest(settings=(10.0,)), USUAL)
         every = [hold_out(contender, case.read, case.table, case.domains, 0) for contender in unseen]
         everywhere = np.zeros(len(case.domains), dtype=np.int64)
@@ -295,7 +295,7 @@ def compare(name: str, questions: Sequence[Question], seeds: int) -> None:
             logits = left.logits - every[0].logits + every[0].logits.mean(axis=0)
             drawn = case.routed(0.5 + 0.5 * np.tanh(logits / 2), everywhere)
             loss, error = quality(case, left)
-            line(left.name, [figures(drawn)], [f"{loss:.4f}", f"{error:.3f}", ""])
+            line(left.name, [figures(drawn)], [f"{loss:.4f}", f"{error:.3f}"])
 
 
 def transfer(learnt: str, case: Case, tested: str, questions: Sequence[Question]) -> None:

@@ -256,7 +256,7 @@ def csv_lines(path: Path) -> Iterator[tuple[int, Cells]]:
                     raise ConfigError(f"{path.name!r} row {number} must have as many cells as the heading, it has more")
                 yield number, cells
         except csv.Error as error:
-            raise ConfigError(f"{path.name!r} must be CSV: {error}") from error
+            raise ConfigError(f"{path.name!r} must be CSV: {error}; long texts fit into .jsonl") from error
 
 
 def bounded(path: Path, file: IO[str]) -> Iterator[str]:
