@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -252,7 +252,7 @@ def test_a_smooth_function_is_minimised() -> None:
     assert found == pytest.approx(target, abs=1e-4)
 
 
-def scores_and_outcomes(slope: float) -> tuple[Sequence[float], ...]:
+def scores_and_outcomes(slope: float) -> tuple[Any, ...]:
     draw = np.random.default_rng(0)
     logits = draw.normal(0, 2, 4000)
     return logits, (draw.random(4000) < chance(slope * logits)).astype(float), np.ones(4000)
