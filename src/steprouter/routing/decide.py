@@ -33,6 +33,7 @@ from .filters import lacks
 from .policy import Policy
 from .predict import NOTHING_FORETOLD, Foretold
 from .rules import Rule
+from .session_cost import session_costs
 from .standing import Standing, because, standing
 from .sufficiency import Checks, Choice, Stakes, allowance, choose
 
@@ -81,7 +82,8 @@ def decide(
     reference = reference_card(able, policy)
     spare = left_out(able, costs, reference, conditions, now, is_routed=policy.mode == "route")
     free = [card for card in able if card.name not in spare]
-    asked = Asked(step=step, policy=policy, known=known, costs=costs, foretold=foretold)
+    planned = session_costs(well, step, known, foretold, costs)
+    asked = Asked(step=step, policy=policy, known=known, costs=planned, foretold=foretold)
     choice = chosen(free, asked, now)
     ordered = balanced(in_order(free, choice, now), costs, conditions, now, step)
     told = Standing(
@@ -120,7 +122,7 @@ class Asked:
         step: The step.
         policy: What the user asks.
         known: What memory holds.
-        costs: What the step is expected to cost on each model.
+        costs: What each model is expected to cost the session.
         foretold: What a trained predictor says.
     """
 
