@@ -44,6 +44,7 @@ from .models.identify import complete_cards, identity
 from .providers import open_wire
 from .routing.policy import Policy
 from .routing.predict import Predictor
+from .routing.rule_order import looked_at
 from .routing.rules import names
 from .step.ask import Ask
 from .step.graph import read_place
@@ -97,6 +98,7 @@ class Engine:
         policy.check(self.cards)
         say_unchecked_nodes(policy)
         self.policy = policy
+        self.looking = looked_at(policy.rules)
         self.kept = kept or Keeping()
         self.clock = clock or SystemClock()
         self.prices = {card.name: card.price for card in self.cards}
@@ -221,6 +223,7 @@ class Engine:
             started_at=now,
             nodes=self.policy.node_kinds,
             key=None if self.memory is None else self.memory.prompt_key,
+            looking=self.looking,
         )
         if self.policy.resume.journal and place.thread is not None and place.task is not None:
             key = self.cache_secret

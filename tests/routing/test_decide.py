@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from steprouter.errors import NoAbleModel
 from steprouter.memory.learned import Learned, Ledger
+from steprouter.memory.outcomes import Counters, Tally
 from steprouter.memory.recall import NOT_KEPT, Recalled
 from steprouter.memory.session import Session
 from steprouter.memory.shift import Shift
@@ -127,7 +128,7 @@ def test_a_model_that_is_not_able_or_not_allowed_is_listed_last_and_says_why():
     assert decision.models == ("mid",)
     assert [(c.model, c.kept, c.reason) for c in decision.candidates[1:]] == [
         ("low", False, "cannot call tools"),
-        ("high", False, "not allowed by rule 'eu'"),
+        ("high", False, "not allowed by rule 'eu': not one of its models"),
     ]
 
 
@@ -294,3 +295,10 @@ def test_a_prediction_weighs_less_while_texts_are_of_another_sort():
 def test_the_length_that_was_foretold_is_in_the_price_until_the_models_own_is_known():
     decision = foreseen(StepKind.PLAN, low=0.9)
     assert decision.candidate("low").expected_usd == pytest.approx((1_000 + 10) / 1e6)
+
+
+def test_a_rule_may_set_what_its_steps_may_lose():
+    known = Recalled(sections={"counters": Counters(kind={"low": Tally(successes=80, failures=12, labels=92, at=0.0)})})
+    lax = Policy(rules=(Rule(name="drafts", kind="tool_call", quality_loss=0.2),))
+    assert decide(STEP, (HIGH, LOW), Policy(), known).models[0] == "high"
+    assert decide(STEP, (HIGH, LOW), lax, known).models[0] == "low"

@@ -90,13 +90,20 @@ class RuleFields(Fields):
     tag: Words = ()
     tenant: Words = ()
     user: Words = ()
+    header: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
     keyword: Words = ()
+    regex: Words = ()
+    pii: bool | Words | None = None
     min_tokens: int | None = None
     max_tokens: int | None = None
     tools: Words = ()
-    metadata: dict[str, Any] = Field(default_factory=dict)
     models: Words = ()
     tier: Tier | None = None
+    max_tier: Tier | None = None
+    regions: Words = ()
+    local_only: bool = False
+    quality_loss: float | None = None
 
 
 class ContentFilterFields(Fields):

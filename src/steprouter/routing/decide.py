@@ -32,6 +32,7 @@ from .decision import Candidate, Decision
 from .filters import lacks
 from .policy import Policy
 from .predict import NOTHING_FORETOLD, Foretold
+from .rule_order import first_match
 from .rules import Rule
 from .session_cost import session_costs
 from .standing import Standing, because, standing
@@ -63,7 +64,7 @@ def decide(
     Raises:
         NoAbleModel: No model is able and allowed; the message says what each lacks.
     """
-    rule = next((rule for rule in policy.rules if rule.matches(step)), None)
+    rule = first_match(policy.rules, step)
     conditions = conditions_of(recalled)
     now = availability(cards, conditions, step.started_at)
     stopped = {**barred, **now.out}
@@ -83,7 +84,7 @@ def decide(
     spare = left_out(able, costs, reference, conditions, now, is_routed=policy.mode == "route")
     free = [card for card in able if card.name not in spare]
     planned = session_costs(well, step, known, foretold, costs)
-    asked = Asked(step=step, policy=policy, known=known, costs=planned, foretold=foretold)
+    asked = Asked(step=step, policy=policy, rule=rule, known=known, costs=planned, foretold=foretold)
     choice = chosen(free, asked, now)
     ordered = balanced(in_order(free, choice, now), costs, conditions, now, step)
     told = Standing(
@@ -121,6 +122,7 @@ class Asked:
     Attributes:
         step: The step.
         policy: What the user asks.
+        rule: The rule that matched, if any.
         known: What memory holds.
         costs: What each model is expected to cost the session.
         foretold: What a trained predictor says.
@@ -128,6 +130,7 @@ class Asked:
 
     step: Step
     policy: Policy
+    rule: Rule | None
     known: Knowledge
     costs: Mapping[str, float | None]
     foretold: Foretold
@@ -151,8 +154,8 @@ def chosen(cards: Sequence[ModelCard], asked: Asked, now: Availability) -> Choic
 
 def stakes(asked: Asked, reference: str) -> Stakes:
     """What the choice turns on beside the models."""
-    step, policy, learned = asked.step, asked.policy, asked.known.learned
-    loss = policy.loss_for(step.kind)
+    step, policy, rule, learned = asked.step, asked.policy, asked.rule, asked.known.learned
+    loss = policy.loss_for(step.kind) if rule is None or rule.quality_loss is None else rule.quality_loss
     detection, false_alarm = learned.verifier(str(step.kind)).rates() if policy.escalate else (0.0, 0.0)
     return Stakes(
         reference=reference,
@@ -310,8 +313,8 @@ def reference_first(kept: Sequence[Candidate], reference: str, spare: Mapping[st
 
 def refusal(card: ModelCard, step: Step, rule: Rule | None, barred: Mapping[str, str]) -> str | None:
     """Why `card` may not answer `step`; None if it may."""
-    if rule is not None and not rule.allows(card):
-        return f"not allowed by rule {rule.name!r}"
+    if rule is not None and (objection := rule.objection(card)) is not None:
+        return f"not allowed by rule {rule.name!r}: {objection}"
     pinned = step.place.metadata.get("steprouter_model")
     if isinstance(pinned, str) and pinned != card.name:
         return f"the caller asked for {pinned!r}"

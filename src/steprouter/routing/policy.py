@@ -12,7 +12,8 @@ from ..step.step import StepKind
 from .content_filter import ContentFilter
 from .predict import Predictor
 from .resumption import Resumption
-from .rules import Rule, check_rules, refuse_unknown
+from .rule_order import check_rules
+from .rules import Rule, refuse_unknown
 from .sufficiency import QUALITY_LOSS
 
 KIND_TIERS: Mapping[StepKind, Tier] = {
