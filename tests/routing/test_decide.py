@@ -298,7 +298,7 @@ def test_the_length_that_was_foretold_is_in_the_price_until_the_models_own_is_kn
 
 
 def test_a_rule_may_set_what_its_steps_may_lose():
-    known = Recalled(sections={"counters": Counters(kind={"low": Tally(successes=80, failures=12, labels=92, at=0.0)})})
+    known = Recalled(sections={"counters": Counters(kind={"low": Tally(successes=70, failures=22, labels=92, at=0.0)})})
     lax = Policy(rules=(Rule(name="drafts", kind="tool_call", quality_loss=0.2),))
     assert decide(STEP, (HIGH, LOW), Policy(), known).models[0] == "high"
     assert decide(STEP, (HIGH, LOW), lax, known).models[0] == "low"
