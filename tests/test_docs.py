@@ -35,14 +35,17 @@ from steprouter.config.fields import (
 from steprouter.errors import BudgetExceeded
 from steprouter.flow import resumption
 from steprouter.redaction import Kind
+from steprouter.routing.sufficiency import Fate
 from steprouter.testing import ScriptedChatModel, SimulatedProvider, Usage, fail, obliging, say
-from steprouter.tracing.record import AttemptRecord, Part, PassedRecord, ResumedRecord
+from steprouter.tracing.record import AttemptRecord, CandidateRecord, Part, PassedRecord, ResumedRecord
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 FAILURES = (ROOT / "docs" / "failures.md").read_text()
+PREDICTION = (ROOT / "docs" / "prediction.md").read_text()
+ROUTING = (ROOT / "docs" / "routing.md").read_text()
 RESUMPTION = (ROOT / "docs" / "resumption.md").read_text()
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 RULES = (ROOT / "docs" / "rules.md").read_text()
@@ -142,10 +145,10 @@ def examples(page: str) -> Iterator[Any]:
             yield pytest.param(beginning, match[2], match[3] or "", id=heading)
 
 
-SHOWN = [case for page in (FAILURES, RESUMPTION, RULES) for case in examples(page)]
-
-
-@pytest.mark.parametrize(("beginning", "code", "printed"), SHOWN)
+@pytest.mark.parametrize(
+    ("beginning", "code", "printed"),
+    [*examples(FAILURES), *examples(RESUMPTION), *examples(ROUTING), *examples(PREDICTION), *examples(RULES)],
+)
 def test_an_example_prints_what_stands_below_it(
     beginning: str, code: str, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,6 +189,13 @@ def test_the_page_on_rules_explains_every_condition_and_effect() -> None:
 
 def test_the_page_on_rules_names_every_kind_of_personal_data() -> None:
     assert {str(kind) for kind in Kind} | {"attachment"} <= set(re.findall(r"`(\w+)`", RULES))
+
+
+def test_the_fates_of_candidates_are_documented() -> None:
+    listed = ROUTING.partition("## What the trace holds of a decision")[2]
+    assert set(re.findall(r"^\| `(\w+)` \|", listed, re.MULTILINE)) == set(Fate)
+    figures = set(CandidateRecord.model_fields) - {"model", "tier", "kept", "reason", "expected_usd", "lesson_tokens"}
+    assert {name for name in figures if f"`{name}`" not in listed} == set()
 
 
 @pytest.mark.parametrize(
