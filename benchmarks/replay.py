@@ -38,6 +38,7 @@ from steprouter.models.tokens import estimate_tokens
 from steprouter.routing.decide import decide
 from steprouter.routing.odds import Prior
 from steprouter.routing.policy import Policy
+from steprouter.routing.predict import Foretold
 from steprouter.step.step import Needs, Place, Step, StepKind
 
 SUFFICIENT = 0.8
@@ -196,7 +197,7 @@ class Replay:
         self.memory = memory or LocalMemory()
         self.coins = np.random.default_rng(seed).random((len(items), 2))
         wrong = setup.prior
-        self.predicted = {} if wrong is None else {name: Prior(success=wrong) for name in NAMES}
+        self.foretold = Foretold(priors={} if wrong is None else {name: Prior(success=wrong) for name in NAMES})
         self.prices = {card.name: card.price for card in CARDS}
 
     def is_right(self, item: int, model: int, number: int) -> bool:
@@ -218,7 +219,7 @@ class Replay:
                 "neighbours": nearest(known, vector),
             }
         )
-        decision = decide(step, CARDS, self.setup.policy, recalled, predicted=self.predicted)
+        decision = decide(step, CARDS, self.setup.policy, recalled, foretold=self.foretold)
         first = NAMES.index(decision.models[0])
         right, checks = self.is_right(item, first, number), self.setup.checks
         refusal = checks.false_alarm if right else checks.detection

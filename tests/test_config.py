@@ -158,9 +158,9 @@ def test_the_place_of_traces_is_read_without_the_keys_of_models(tmp_path: Path) 
         (("acme", "no"), "line 22, tenant: must be text, in quotes where YAML would read it otherwise, got False"),
         (("name: local", "name: small"), "line 5, models[1].name: model names must be unique, got 'small' twice"),
         (("http:", "ftp:"), "line 5, models[1]: base_url of 'local' must begin with http:// or https://, got 'ftp"),
-        ((", models: inside", ""), "line 20, policy.rules[0]: rule 'pii stays here' must say `models` or `tier`"),
+        ((", models: inside", ""), "line 20, policy.rules[0]: rule 'pii stays here' must have an effect"),
         (("models: inside", "models: insid"), "line 20, policy.rules[0].models: rule 'pii stays here' names the"),
-        (("keyword: [iban]", "kind: chta"), "line 20, policy.rules[0]: rule 'pii stays here' names the kind 'chta'"),
+        (("keyword: [iban]", "kind: chta"), "line 20, policy.rules[0]: rule 'pii stays here' names the unknown kind"),
         (("keyword: [iban]", "node: planer"), "line 20, policy.rules[0].node: rule 'pii stays here' names the"),
         (("reference: small", "reference: smal"), "line 16, policy.reference: reference names the unknown model"),
         (("tenant: acme", "store: memory"), "line 22, store: stands twice, first in line 21; keep one"),
@@ -343,3 +343,48 @@ def test_a_wrong_field_in_the_only_model_is_named_and_not_an_empty_list(tmp_path
     file.write_text("models:\n  - name: small\n    model: openai:gpt-5.6-luna\n    prise: {input: 1}\n")
     with pytest.raises(ConfigError, match=r"line 4, models\[0\].prise: unknown field; did you mean 'price'\?$"):
         load(file)
+
+
+RULES = r"""
+models:
+  - {name: far, model: "openai:gpt-5.6-luna", region: us}
+  - {name: near, base_url: "http://127.0.0.1:8080/v1", model: qwen, tier: low}
+policy:
+  rules:
+    - {name: data, pii: yes, local_only: true}
+    - {name: money, pii: api_key, regions: us}
+    - {name: words, regex: '^INV-\d+$', keyword: Invoice, header: {X-Plan: [gold, "!= trial"]}, tier: high}
+    - name: depth
+      metadata: {depth: ">= 3", on: true, since: 2026-11-01, left: null}
+      max_tier: mid
+      quality_loss: 0.1
+"""
+
+
+def test_rules_are_read_from_a_file_as_they_are_written_in_python(loaded: Load) -> None:
+    plan = ["gold", "!= trial"]
+    expected = {"depth": ">= 3", "on": True, "since": date(2026, 11, 1), "left": None}
+    assert loaded(RULES).policy.rules == (
+        Rule(name="data", pii=True, local_only=True),
+        Rule(name="money", pii="api_key", regions="us"),
+        Rule(name="words", regex=r"^INV-\d+$", keyword="invoice", header={"x-plan": plan}, tier=Tier.HIGH),
+        Rule(name="depth", metadata=expected, max_tier=Tier.MID, quality_loss=0.1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("api_key", "[iban, email]"), "line 8, policy.rules[1]: rule 'money' can never match: 'data' stands before"),
+        (("us}\n    ", "usa}\n    "), "line 8, policy.rules[1].regions: rule 'money' names the unknown region 'usa'"),
+        (("yes", "emial"), "line 7, policy.rules[0]: rule 'data' names the unknown kind of personal data 'emial'"),
+        (("yes", "7"), "line 7, policy.rules[0]: pii of rule 'data' must be names, got 7"),
+        (("yes", "[7]"), "line 7, policy.rules[0]: pii of rule 'data' must be names, got [7]"),
+        ((r"^INV-\d+$", "(?=a)"), "line 9, policy.rules[2]: rule 'words' must have regexes that RE2 can read"),
+        (("max_tier: mid", "max_tier: middle"), "line 12, policy.rules[3].max_tier: must be 'low', 'mid', 'mid_high'"),
+        (("loss: 0.1", "loss: 2"), "line 10, policy.rules[3]: quality_loss of rule 'depth' must be between 0 and 1"),
+        (('">= 3"', '">= x"'), "line 10, policy.rules[3]: metadata 'depth' of rule 'depth' must have a number after"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_rule_is_named_with_its_line(wrong: tuple[str, str], said: str, mistake: Mistake) -> None:
+    assert mistake(RULES.replace(*wrong, 1)).startswith(f"steprouter.yaml {said}")

@@ -34,6 +34,7 @@ from steprouter.config.fields import (
 )
 from steprouter.errors import BudgetExceeded
 from steprouter.flow import resumption
+from steprouter.redaction import Kind
 from steprouter.routing.sufficiency import Fate
 from steprouter.testing import ScriptedChatModel, SimulatedProvider, Usage, fail, obliging, say
 from steprouter.tracing.record import AttemptRecord, CandidateRecord, Part, PassedRecord, ResumedRecord
@@ -43,9 +44,11 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 
 FAILURES = (ROOT / "docs" / "failures.md").read_text()
+PREDICTION = (ROOT / "docs" / "prediction.md").read_text()
 ROUTING = (ROOT / "docs" / "routing.md").read_text()
 RESUMPTION = (ROOT / "docs" / "resumption.md").read_text()
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
+RULES = (ROOT / "docs" / "rules.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -143,7 +146,8 @@ def examples(page: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(
-    ("beginning", "code", "printed"), [*examples(FAILURES), *examples(RESUMPTION), *examples(ROUTING)]
+    ("beginning", "code", "printed"),
+    [*examples(FAILURES), *examples(RESUMPTION), *examples(ROUTING), *examples(PREDICTION), *examples(RULES)],
 )
 def test_an_example_prints_what_stands_below_it(
     beginning: str, code: str, printed: str, capsys: pytest.CaptureFixture[str]
@@ -176,6 +180,15 @@ def test_what_a_trace_holds_of_failures_is_documented(record: type[Part]) -> Non
     figures = {"model", "why", "began_seconds", "seconds", "first_token_seconds", "finish", "lesson", "estimated"}
     figures |= {name for name in record.model_fields if name.endswith(("_tokens", "_usd"))}
     assert {name for name in record.model_fields if name not in figures and f"`{name}`" not in page} == set()
+
+
+def test_the_page_on_rules_explains_every_condition_and_effect() -> None:
+    listed = re.findall(r"^\| (`.+?`) \|", RULES, re.MULTILINE)
+    assert set(RuleFields.model_fields) - {"name"} <= set(re.findall(r"`(\w+)`", " ".join(listed)))
+
+
+def test_the_page_on_rules_names_every_kind_of_personal_data() -> None:
+    assert {str(kind) for kind in Kind} | {"attachment"} <= set(re.findall(r"`(\w+)`", RULES))
 
 
 def test_the_fates_of_candidates_are_documented() -> None:

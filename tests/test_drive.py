@@ -314,10 +314,10 @@ class Mind:
     """Embeds and recalls, and says by which way it was asked."""
 
     def embed(self, text):
-        return Missing(reason=f"embed {text}")
+        return Embedded(vector=Missing(reason=f"embed {text}"))
 
     async def aembed(self, text):
-        return Missing(reason=f"aembed {text}")
+        return Embedded(vector=Missing(reason=f"aembed {text}"))
 
     def recall(self, step, vector):
         return Recalled(sections={"way": "recall", "vector": vector})

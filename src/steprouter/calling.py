@@ -50,6 +50,7 @@ from .models.tokens import estimate_tokens
 from .routing.decide import conditions_of
 from .routing.decision import Decision
 from .routing.policy import OUTPUT_TOKENS, Policy
+from .routing.predict import Predictor
 from .step.ask import Ask
 from .step.step import Step
 
@@ -66,6 +67,7 @@ class Setting:
         policy: What the user asks.
         lessons: What the user asks of lessons; None keeps and shows none.
         environ: The environment, which may redirect models that are named by a string.
+        predictor: What foretells who is sufficient; None asks the step-kind table.
         speakers: Each model as the reader of a history, by name.
     """
 
@@ -73,6 +75,7 @@ class Setting:
     policy: Policy
     lessons: Lessons | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    predictor: Predictor | None = field(default=None, repr=False)
     speakers: dict[str, Speaker] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -9,30 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 from .answering.answer import Delta
 from .answering.attempt import Attempt
 from .answering.claims import Claim, Grant, Granted
 from .answering.health import Conditions
 from .clock import Clock
+from .commands import Embedded
 from .errors import ConfigError
-from .flow import (
-    Call,
-    Command,
-    Considered,
-    Embed,
-    Embedded,
-    Flow,
-    Note,
-    Outcome,
-    Race,
-    Recall,
-    Reserve,
-    Settle,
-    TakeOver,
-    Wait,
-)
+from .flow import Call, Command, Considered, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, TakeOver, Wait
 from .journaling import Journals, Pen, Scribe
 from .leaving import Leavings
 from .memory.journal import JournalPlace, place_of
@@ -46,21 +32,18 @@ from .step.step import Step
 from .taking import Beat, Take
 from .tracing.record import Trace
 
-if TYPE_CHECKING:
-    from .routing.route_match import RouteTable
-
 Tell = Callable[[Note], None]
 Close = Callable[["Run", Outcome], None]
 
 
 class Embeds(Protocol):
-    """Turns a step's text into a vector, in time or not at all."""
+    """Turns a step's text into a vector, in time or not at all, and brings the routes that it may take."""
 
-    def embed(self, text: str) -> Vector | Missing:
-        """The vector, or why there is none; never raises."""
+    def embed(self, text: str) -> Embedded:
+        """The vector, or why there is none, and the routes; never raises."""
         ...
 
-    async def aembed(self, text: str) -> Vector | Missing:
+    async def aembed(self, text: str) -> Embedded:
         """As `embed`, without blocking the event loop."""
         ...
 
@@ -74,14 +57,6 @@ class Recalls(Protocol):
 
     async def arecall(self, step: Step, vector: Vector | Missing) -> Recalled:
         """As `recall`, without blocking the event loop."""
-        ...
-
-
-class Routes(Protocol):
-    """Knows the semantic routes that are in force; never raises in a step."""
-
-    def table(self) -> RouteTable | None:
-        """The routes as they are known now; neither waits nor asks the store. None while they are not ready."""
         ...
 
 
@@ -185,7 +160,6 @@ class Driver:
         providers: Who runs each model, by name, where that is known.
         hurry: Called when an attempt has failed, so that others learn of it before the step ends; must not wait.
         journal: Gives what keeps unfinished answers, opened by its first use; None keeps nothing of them.
-        routes: Knows the semantic routes; None where there are none.
     """
 
     def __init__(
@@ -200,7 +174,6 @@ class Driver:
         providers: Mapping[str, str | None] | None = None,
         hurry: Callable[[], None] | None = None,
         journal: Callable[[], Journals] | None = None,
-        routes: Routes | None = None,
     ) -> None:
         self.wires = wires
         self.clock = clock
@@ -211,7 +184,6 @@ class Driver:
         self.providers = providers or {}
         self.hurry = hurry
         self.journal = journal
-        self.routes = routes
         self.leavings = Leavings()
 
     def begin(self, step: Step, flow: Flow[Outcome], tell: Tell, beat: Beat | None = None) -> Run:
@@ -510,7 +482,7 @@ class Driver:
                 self.clock.sleep(command.seconds)
                 return True
             case Embed() if self.embedder is not None:
-                return Embedded(vector=self.embedder.embed(command.text), routes=self.table())
+                return self.embedder.embed(command.text)
             case Recall() if self.memory is not None:
                 return self.known(run, self.memory.recall(command.step, command.vector))
             case TakeOver() if self.journal is not None and run.place is not None:
@@ -528,7 +500,7 @@ class Driver:
                 await self.clock.asleep(command.seconds)
                 return True
             case Embed() if self.embedder is not None:
-                return Embedded(vector=await self.embedder.aembed(command.text), routes=self.table())
+                return await self.embedder.aembed(command.text)
             case Recall() if self.memory is not None:
                 return self.known(run, await self.memory.arecall(command.step, command.vector))
             case TakeOver() if self.journal is not None and run.place is not None:
@@ -538,10 +510,6 @@ class Driver:
                 return await self.live.areserve(command.step, command.claim, self.clock.now())
             case _:
                 return self.reply(run, command)
-
-    def table(self) -> RouteTable | None:
-        """The routes in force now."""
-        return None if self.routes is None else self.routes.table()
 
     def known(self, run: Run, recalled: Recalled) -> Recalled:
         """What is known, with what this process knows itself: the health of deployments, and journals it left."""

@@ -30,6 +30,7 @@ from .drive import Driver, Run, Tell
 from .embedding.default import DefaultEmbedder
 from .embedding.embedder import Embedder
 from .embedding.timed import TimedEmbedder
+from .embedding.words import Words
 from .errors import ConfigError
 from .flow import Considered, Note, Outcome, Setting, consider, run_step
 from .journaling import Journals
@@ -43,6 +44,8 @@ from .models.card import ModelCard
 from .models.identify import complete_cards, identity
 from .providers import open_wire
 from .routing.policy import Policy
+from .routing.predict import Predictor
+from .routing.rule_order import looked_at
 from .routing.rules import names
 from .step.ask import Ask
 from .step.graph import read_place
@@ -96,6 +99,7 @@ class Engine:
         policy.check(self.cards)
         say_unchecked_nodes(policy)
         self.policy = policy
+        self.looking = looked_at(policy.rules)
         self.kept = kept or Keeping()
         self.clock = clock or SystemClock()
         self.prices = {card.name: card.price for card in self.cards}
@@ -103,7 +107,10 @@ class Engine:
         self.embedder = TimedEmbedder(embedder_for(self.kept.memory))
         self.memory = self.open_recollection() if self.kept.memory.on else None
         lessons = self.kept.memory.lessons if self.memory is not None else None
-        self.setting = Setting(cards=self.cards, policy=policy, lessons=lessons, environ=os.environ)
+        predictor = predictor_for(policy, self.embedder.embedder if self.memory is not None else None)
+        self.setting = Setting(
+            cards=self.cards, policy=policy, lessons=lessons, environ=os.environ, predictor=predictor
+        )
         check_budgets(self.kept.budgets, self.prices)
         self.gate = self.open_gate()
         self.journal: Journal | None = None
@@ -116,7 +123,7 @@ class Engine:
             {card.name: open_wire(card) for card in self.cards},
             clock=self.clock,
             settle=self.settle,
-            embedder=self.embedder if self.memory is not None else None,
+            embedder=Words(self.embedder) if self.memory is not None else None,
             memory=self.memory,
             live=self.gate,
             providers={card.name: identity(card)[0] for card in self.cards},
@@ -217,6 +224,7 @@ class Engine:
             started_at=now,
             nodes=self.policy.node_kinds,
             key=None if self.memory is None else self.memory.prompt_key,
+            looking=self.looking,
         )
         if self.policy.resume.journal and place.thread is not None and place.task is not None:
             key = self.cache_secret
@@ -350,6 +358,8 @@ class Engine:
             seconds=seconds,
             examples=outcome.decision.examples,
             material=outcome.material,
+            expected=outcome.decision.expected,
+            charge=outcome.decision.charge,
             route=outcome.decision.route,
         )
         left = remember(ended, self.prices, memory.prompt_key)
@@ -422,6 +432,19 @@ def embedder_for(memory: MemoryPolicy) -> Embedder:
     from .embedding.choose import embedder_of  # brings NumPy, which whoever gave an embedder has anyway
 
     return embedder_of(memory.embedder)
+
+
+def predictor_for(policy: Policy, embedder: Embedder | None) -> Predictor | None:
+    """The predictor that a user names.
+
+    Raises:
+        ConfigError: The file cannot be read, is none, or was made for another embedder.
+    """
+    if not isinstance(policy.predictor, str):
+        return policy.predictor
+    from .learning.file import load  # brings NumPy
+
+    return load(policy.predictor, embedder=None if embedder is None else embedder.identity)
 
 
 def check_score(score: float) -> None:

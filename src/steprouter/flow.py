@@ -38,6 +38,7 @@ from .memory.journal import JournalEntry
 from .memory.recall import Recalled
 from .routing.decide import decide
 from .routing.decision import Decision
+from .routing.predict import foretell
 from .routing.route_effects import routed, settled
 from .step.ask import Ask
 from .step.step import Step
@@ -87,14 +88,17 @@ def consider(step: Step, ask: Ask, setting: Setting) -> Flow[Considered]:
     What is recalled is of one kind. Where the thread's last route is held against the one the words alone would take,
     and makes it a step of another kind, what is known of that kind is recalled instead.
     """
-    embedded = yield from perform(Embed(text=step_text(ask.messages)))
+    text = step_text(ask.messages)
+    embedded = yield from perform(Embed(text=text))
     vector, read = embedded.vector, step
     step = settled(read, routed(read, vector, embedded.routes, setting.policy))
     recalled = yield from perform(Recall(step=step, vector=vector))
     route = routed(read, vector, embedded.routes, setting.policy, recalled)
     if (held := settled(read, route)).kind is not step.kind:
         recalled = yield from perform(Recall(step=held, vector=vector))
-    decision = decide(held, setting.cards, setting.policy, recalled, barred=setting.barred(ask), route=route)
+    foretold = foretell(setting.predictor, held, vector, text)
+    barred = setting.barred(ask)
+    decision = decide(held, setting.cards, setting.policy, recalled, barred=barred, foretold=foretold, route=route)
     return Considered(step=held, ask=ask, vector=vector, recalled=recalled, decision=decision)
 
 

@@ -7,12 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steprouter.errors import NoAbleModel
-from steprouter.memory.recall import Recalled
+from steprouter.memory.learned import Learned, Ledger
+from steprouter.memory.outcomes import Counters, Tally
+from steprouter.memory.recall import NOT_KEPT, Recalled
 from steprouter.memory.session import Session
+from steprouter.memory.shift import Shift
 from steprouter.models.card import Abilities, ModelCard, Price, Tier
 from steprouter.routing.contend import Knowledge, expected_usd
 from steprouter.routing.decide import decide
+from steprouter.routing.odds import Prior
 from steprouter.routing.policy import Policy
+from steprouter.routing.predict import Expected, foretell
 from steprouter.routing.rules import Rule
 from steprouter.step.step import Evidence, Needs, Place, Step, StepKind
 
@@ -123,7 +128,7 @@ def test_a_model_that_is_not_able_or_not_allowed_is_listed_last_and_says_why():
     assert decision.models == ("mid",)
     assert [(c.model, c.kept, c.reason) for c in decision.candidates[1:]] == [
         ("low", False, "cannot call tools"),
-        ("high", False, "not allowed by rule 'eu'"),
+        ("high", False, "not allowed by rule 'eu': not one of its models"),
     ]
 
 
@@ -248,3 +253,52 @@ def test_nobody_steps_down_amid_a_recovery():
 def test_a_session_that_was_escalated_again_and_again_begins_with_the_reference(escalation, first):
     known = Recalled(sections={"session": Session(escalation=escalation)})
     assert decide(STEP, (HIGH, LOW, MID), Policy(), known).models[0] == first
+
+
+class Seer:
+    """Foretells the same of every step."""
+
+    embedder = None
+
+    def __init__(self, **success):
+        self.success = success
+
+    def priors(self, kind, vector, text):
+        return {model: Prior(success=p, strength=12) for model, p in self.success.items()}
+
+    def expected(self, kind, model):
+        return Expected(output_tokens=10 if model == "low" else None)
+
+
+def foreseen(kind, ringing=False, **success):
+    told = foretell(Seer(**success), of(kind), NOT_KEPT, "text")
+    shifts = {str(kind): Shift(ringing=True)} if ringing else {}
+    ledger = Ledger(decisions=500)
+    return decide(
+        of(kind), CARDS, Policy(), Recalled(sections={"learned": Learned(ledger=ledger, shifts=shifts)}), foretold=told
+    )
+
+
+def test_what_a_predictor_says_takes_the_place_of_the_table():
+    assert foreseen(StepKind.PLAN, low=0.97).models[0] == "low"
+    assert foreseen(StepKind.TOOL_CALL, low=0.3, mid=0.3).models[0] == "high"
+
+
+def test_a_prediction_weighs_less_while_texts_are_of_another_sort():
+    calm, ringing = (
+        foreseen(StepKind.PLAN, ringing, low=0.9).candidate("low").weighed.odds for ringing in (False, True)
+    )
+    assert calm.success == ringing.success == pytest.approx(0.9)
+    assert ringing.sd > 1.5 * calm.sd
+
+
+def test_the_length_that_was_foretold_is_in_the_price_until_the_models_own_is_known():
+    decision = foreseen(StepKind.PLAN, low=0.9)
+    assert decision.candidate("low").expected_usd == pytest.approx((1_000 + 10) / 1e6)
+
+
+def test_a_rule_may_set_what_its_steps_may_lose():
+    known = Recalled(sections={"counters": Counters(kind={"low": Tally(successes=70, failures=22, labels=92, at=0.0)})})
+    lax = Policy(rules=(Rule(name="drafts", kind="tool_call", quality_loss=0.2),))
+    assert decide(STEP, (HIGH, LOW), Policy(), known).models[0] == "high"
+    assert decide(STEP, (HIGH, LOW), lax, known).models[0] == "low"

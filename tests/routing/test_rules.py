@@ -7,11 +7,16 @@ import pytest
 from steprouter.errors import ConfigError
 from steprouter.models.card import ModelCard, Tier
 from steprouter.routing.policy import Policy
-from steprouter.routing.rules import Rule, check_rules, says
+from steprouter.routing.rule_order import check_rules
+from steprouter.routing.rules import Rule
 from steprouter.step.step import Needs, Place, Step, StepKind
 
 PLACE = Place(
-    node="agent", tenant="acme", user="u-1", tags=frozenset({"gold"}), metadata={"x-plan": "free", "depth": 2}
+    node="agent",
+    tenant="acme",
+    user="u-1",
+    tags=frozenset({"gold"}),
+    metadata={"x-plan": "free", "depth": 2, "X-Region": "us", "x-region": "eu"},
 )
 STEP = Step(
     id="s",
@@ -20,11 +25,13 @@ STEP = Step(
     needs=Needs(input_tokens=100),
     tool_names=("search", "weather"),
     text="Draft the CONTRACT for C++ work",
+    personal=frozenset({"email"}),
 )
-SMALL = ModelCard(name="small", model="openai:s", tier=Tier.LOW, tags=frozenset({"eu", "cheap"}))
-LARGE = ModelCard(name="large", model="openai:l", tier=Tier.HIGH, tags=frozenset({"eu"}))
+SMALL = ModelCard(name="small", model="openai:s", tier=Tier.LOW, tags=frozenset({"eu", "cheap"}), region="eu-west")
+LARGE = ModelCard(name="large", model="openai:l", tier=Tier.HIGH, tags=frozenset({"eu"}), region="us")
 UNKNOWN = ModelCard(name="unknown", model="openai:u")
-CARDS = (SMALL, LARGE, UNKNOWN)
+HERE = ModelCard(name="here", model="qwen", base_url="http://127.0.0.1:8080/v1", tier=Tier.MID)
+CARDS = (SMALL, LARGE, UNKNOWN, HERE)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +70,26 @@ CARDS = (SMALL, LARGE, UNKNOWN)
         ({"metadata": {"x-plan": "free", "depth": 2}}, True),
         ({"metadata": {"x-plan": "paid"}}, False),
         ({"metadata": {"absent": None}}, True),
+        ({"metadata": {"depth": ">= 2"}}, True),
+        ({"metadata": {"depth": "> 2"}}, False),
+        ({"metadata": {"x-plan": "exists", "other": "absent"}}, True),
+        ({"metadata": {"x-plan": ["paid", "free"]}}, True),
+        ({"metadata": {"X-Plan": "free"}}, False),
+        ({"header": {"X-Plan": "free"}}, True),
+        ({"header": {"X-PLAN": "!= free"}}, False),
+        ({"header": {"x-region": "eu"}}, True),
+        ({"header": {"X-Region": "us"}}, False),
+        ({"header": {"X-Other": "exists"}}, False),
+        ({"regex": r"C\+\+ w\w+$"}, True),
+        ({"regex": "contract"}, False),
+        ({"regex": "(?i)contract"}, True),
+        ({"regex": ["invoice", "^Draft"]}, True),
+        ({"pii": True}, True),
+        ({"pii": False}, False),
+        ({"pii": "email"}, True),
+        ({"pii": ["iban", "email"]}, True),
+        ({"pii": ["iban", "attachment"]}, False),
+        ({"pii": True, "keyword": "invoice"}, False),
         ({"kind": "tool_call", "tag": "gold", "tenant": "acme"}, True),
         ({"kind": "tool_call", "tag": "gold", "tenant": "other"}, False),
     ],
@@ -93,9 +120,15 @@ def test_a_rule_on_tools_sees_those_that_run_at_the_provider_too(tools, names, b
         ({"models": ["small", "unknown"]}, {"small", "unknown"}),
         ({"models": "eu"}, {"small", "large"}),
         ({"models": ["cheap", "unknown"]}, {"small", "unknown"}),
-        ({"tier": "mid"}, {"large", "unknown"}),
         ({"tier": "high"}, {"large"}),
         ({"models": "eu", "tier": Tier.MID}, {"large"}),
+        ({"tier": "mid"}, {"large", "unknown", "here"}),
+        ({"max_tier": "mid"}, {"small", "unknown", "here"}),
+        ({"tier": "mid", "max_tier": Tier.MID_HIGH}, {"unknown", "here"}),
+        ({"regions": "eu-west"}, {"small"}),
+        ({"regions": ["eu-west", "us"]}, {"small", "large"}),
+        ({"local_only": True}, {"here"}),
+        ({"quality_loss": 0}, {"small", "large", "unknown", "here"}),
     ],
 )
 def test_a_rule_allows_models_by_name_tag_and_tier(effect, allowed):
@@ -106,10 +139,24 @@ def test_a_rule_allows_models_by_name_tag_and_tier(effect, allowed):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"models": "small", "kind": "plann"}, "rule 'r' names the kind 'plann'; kinds are ['plan', "),
-        ({"tier": "huge"}, "rule 'r' names the tier 'huge'; tiers are ['low', 'mid', 'mid_high', 'high']"),
-        ({"kind": "plan"}, "rule 'r' must say `models` or `tier`; it would change nothing"),
-        ({"models": "small", "min_tokens": 9, "max_tokens": 8}, "min_tokens 9 > max_tokens 8"),
+        ({"models": "small", "kind": "plann"}, "rule 'r' names the unknown kind 'plann'; did you mean 'plan'?"),
+        ({"tier": "huge"}, "rule 'r' names the unknown tier 'huge'; known are ['high', 'low', 'mid', 'mid_high']"),
+        ({"max_tier": "hihg"}, "rule 'r' names the unknown tier 'hihg'; did you mean 'high'?"),
+        ({"tier": "high", "max_tier": "mid"}, "rule 'r' allows nobody: tier high is above max_tier mid"),
+        (
+            {"kind": "plan"},
+            "rule 'r' must have an effect (models, tier, max_tier, regions, local_only or quality_loss)",
+        ),
+        ({"models": "small", "min_tokens": 9, "max_tokens": 8}, "never match: min_tokens 9 > max_tokens 8"),
+        ({"models": "small", "min_tokens": -1}, "min_tokens of rule 'r' must be a whole number, 0 or more, got -1"),
+        ({"models": "small", "max_tokens": True}, "max_tokens of rule 'r' must be a whole number, 0 or more, got True"),
+        ({"models": "small", "pii": "emial"}, "names the unknown kind of personal data 'emial'; did you mean 'email'?"),
+        ({"models": "small", "keyword": "\u200b"}, "must have keywords with a letter, digit or sign, got ['\\u200b']"),
+        ({"models": "small", "metadata": {"n": "> x"}}, "metadata 'n' of rule 'r' must have a number after '>'"),
+        ({"models": "small", "header": {"X-N": []}}, "header 'X-N' of rule 'r' must not be an empty list"),
+        ({"quality_loss": 1.5}, "quality_loss of rule 'r' must be between 0 and 1, got 1.5"),
+        ({"quality_loss": float("nan")}, "quality_loss of rule 'r' must be between 0 and 1, got nan"),
+        ({"local_only": "yes"}, "local_only of rule 'r' must be True or False, got 'yes'"),
     ],
 )
 def test_a_rule_that_means_nothing_is_refused_when_it_is_made(fields, message):
@@ -122,7 +169,17 @@ def test_a_rule_that_means_nothing_is_refused_when_it_is_made(fields, message):
     ("rules", "nodes", "message"),
     [
         ([Rule(name="r", models="smalll")], (), "rule 'r' names the unknown model 'smalll'; did you mean 'small'?"),
-        ([Rule(name="r", models="zzz")], (), "known are ['cheap', 'eu', 'large', 'small', 'unknown']"),
+        ([Rule(name="r", models="zzz")], (), "known are ['cheap', 'eu', 'here', 'large', 'small', 'unknown']"),
+        ([Rule(name="r", regions="eu-wst")], (), "rule 'r' names the unknown region 'eu-wst'; did you mean 'eu-west'?"),
+        ([Rule(name="r", regions=["us"], local_only=True)], (), "large: not a local model"),
+        (
+            [Rule(name="r", models="eu", local_only=True)],
+            (),
+            (
+                "rule 'r' allows none of the models ['here', 'large', 'small', 'unknown'] (small: not a local model; "
+                "large: not a local model; unknown: not one of its models; here: not one of its models)"
+            ),
+        ),
         ([Rule(name="r", models="eu", node="agnet")], ("agent",), "unknown node 'agnet'; did you mean 'agent'?"),
         ([Rule(name="r", models="small", tier="high")], (), "rule 'r' allows none of the models"),
         ([Rule(name="r", models="eu"), Rule(name="r", models="eu")], (), "rule names must be unique, got 'r' twice"),
@@ -173,5 +230,31 @@ def test_a_policy_takes_words_for_kinds_and_tiers_and_keeps_members():
     assert policy.node_kinds == {"agent": StepKind.PLAN}
 
 
-def test_a_keyword_is_looked_for_in_linear_time():
-    assert not says("a" * 1_000_000, ["(a+)+$", "a" * 1_000])
+@pytest.mark.parametrize(("pii", "matches"), [(True, True), ("iban", True), (False, False), (None, True)])
+def test_personal_data_that_nobody_looked_for_may_be_there(pii, matches):
+    assert Rule(name="r", models="small", pii=pii).matches(replace(STEP, personal=None)) is matches
+
+
+@pytest.mark.parametrize(("pii", "matches"), [(True, False), ("api_key", True), (False, True)])
+def test_a_secret_is_no_personal_data_but_may_be_named(pii, matches):
+    assert Rule(name="r", models="small", pii=pii).matches(replace(STEP, personal=frozenset({"api_key"}))) is matches
+
+
+def test_a_rule_that_only_sets_the_quality_says_how_much_may_be_lost():
+    assert (Rule(name="r", quality_loss=0.1).quality_loss, Rule(name="r", models="small").quality_loss) == (0.1, None)
+
+
+@pytest.mark.parametrize(
+    ("effect", "card", "objection"),
+    [
+        ({"models": "small"}, LARGE, "not one of its models"),
+        ({"tier": "mid"}, SMALL, "tier low is below mid"),
+        ({"max_tier": "mid"}, LARGE, "tier high is above mid"),
+        ({"regions": "eu-west"}, LARGE, "region us is not one of its regions"),
+        ({"regions": "eu-west"}, HERE, "its card states no region"),
+        ({"local_only": True}, LARGE, "not a local model"),
+        ({"local_only": True}, HERE, None),
+    ],
+)
+def test_a_rule_says_why_a_model_may_not_answer(effect, card, objection):
+    assert Rule(name="r", **effect).objection(card) == objection

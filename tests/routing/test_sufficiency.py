@@ -208,7 +208,7 @@ STAKED = st.builds(
 
 
 @st.composite
-def fleets(draw: Any) -> list[tuple[float | None, tuple[float, float, float]]]:
+def fleets(draw: Any) -> Any:
     return draw(st.lists(st.tuples(PRICES, RECORDS), min_size=1, max_size=8))
 
 

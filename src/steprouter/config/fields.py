@@ -90,13 +90,20 @@ class RuleFields(Fields):
     tag: Words = ()
     tenant: Words = ()
     user: Words = ()
+    header: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
     keyword: Words = ()
+    regex: Words = ()
+    pii: Any = None
     min_tokens: int | None = None
     max_tokens: int | None = None
     tools: Words = ()
-    metadata: dict[str, Any] = Field(default_factory=dict)
     models: Words = ()
     tier: Tier | None = None
+    max_tier: Tier | None = None
+    regions: Words = ()
+    local_only: bool = False
+    quality_loss: float | None = None
 
 
 class ContentFilterFields(Fields):
@@ -138,6 +145,7 @@ class PolicyFields(Fields):
     hedge: bool = False
     prompt_caching: bool = True
     resume: ResumptionFields = ResumptionFields()
+    predictor: str | None = None
 
 
 class BudgetFields(Fields):

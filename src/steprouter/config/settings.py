@@ -20,7 +20,8 @@ from ..models.limits import Limits
 from ..routing.content_filter import ContentFilter
 from ..routing.policy import Policy
 from ..routing.resumption import Resumption
-from ..routing.rules import Rule, names, refuse_unknown
+from ..routing.rule_order import name_checks, refuse_shadowed
+from ..routing.rules import Rule, refuse_unknown
 from ..store.live.journal_cipher import Cipher
 from .complaints import check
 from .document import Document, read_document
@@ -140,6 +141,7 @@ def make_policy(document: Document, fields: PolicyFields, cards: Sequence[ModelC
         if rule.name in {other.name for other in rules}:
             place = ("policy", "rules", index, "name")
             raise document.error(place, f"rule names must be unique, got {rule.name!r} twice")
+        document.build(("policy", "rules", index), partial(refuse_shadowed, rule, rules))
         rules.append(rule)
     if fields.reference is not None:
         known = {card.name for card in cards}
@@ -161,9 +163,6 @@ def make_rule(
     """A rule that names only what is there."""
     place = ("policy", "rules", index)
     rule = document.build(place, partial(Rule, **fields.model_dump(exclude_unset=True)))
-    known = {card.name for card in cards} | {tag for card in cards for tag in card.tags}
-    who = f"rule {rule.name!r}"
-    document.build((*place, "models"), partial(refuse_unknown, who, "model", names(rule.models), known))
-    if nodes:
-        document.build((*place, "node"), partial(refuse_unknown, who, "node", names(rule.node), nodes.keys()))
+    for named, check_names in name_checks(rule, cards, nodes.keys()).items():
+        document.build((*place, named), check_names)
     return rule

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 
 from .shape import Span
 
-# Soft hyphen, Mongolian vowel separator, zero-width spaces and joiners, marks of direction, word joiner, variation
-# selectors, byte order mark. Written as escapes: in the clear nobody could review them.
-WIDTHLESS = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
+# Soft hyphen, joiners and fillers without width, marks of direction, word joiner, variation selectors, byte order mark,
+# tags (an invisible alphabet). Written as escapes: in the clear nobody could review them.
+WIDTHLESS = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff"
+)
 SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 DASHES = "\u2010-\u2015\u2212\ufe58\ufe63"
 PLAIN = re.compile(rf"[{SPACES}]|[{DASHES}]|[\uff01-\uff5e]|(?![0-9])\d")

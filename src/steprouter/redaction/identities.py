@@ -130,8 +130,22 @@ IDENTITY_SHAPES = (
     checked(Kind.NATIONAL_ID, AADHAAR, checksums.is_aadhaar),
     checked(Kind.NATIONAL_ID, FISCAL_CODE, checksums.is_fiscal_code),
     checked(Kind.NATIONAL_ID, NIR, checksums.is_nir),
-    Shape(kind=Kind.NATIONAL_ID, pattern=LABELLED_ID, extent=labelled_id_span),
-    Shape(kind=Kind.IDENTITY_DOCUMENT, pattern=DOCUMENT, extent=value_if(is_document_number)),
-    Shape(kind=Kind.DATE_OF_BIRTH, pattern=BIRTH),
+    Shape(
+        kind=Kind.NATIONAL_ID,
+        pattern=LABELLED_ID,
+        extent=labelled_id_span,
+        hints=("steuer", "idnr", "tax", "bsn", "burger", "sofi", "cpf", "aadhaar", "uidai"),
+    ),
+    Shape(
+        kind=Kind.IDENTITY_DOCUMENT,
+        pattern=DOCUMENT,
+        extent=value_if(is_document_number),
+        hints=("pass", "pasap", "licen", "führer", "ausweis", "card"),
+    ),
+    Shape(
+        kind=Kind.DATE_OF_BIRTH,
+        pattern=BIRTH,
+        hints=("birth", "dob", "d.o", "do.b", "born", "nacimiento", "geb", "naissance", "né", "nasc"),
+    ),
 )
 """How numbers given to a person are written."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard
 
 from ..memory.learned import Learned
-from ..memory.outcomes import Counters, Tally
+from ..memory.outcomes import HALF_LIFE_SECONDS, Counters, Tally
 from ..memory.recall import Recalled
 from ..memory.session import Session
 from ..models.card import ModelCard, Tier
@@ -16,7 +16,8 @@ from ..step.step import Step, StepKind
 from .availability import Availability
 from .odds import Odds, Prior, odds
 from .policy import OUTPUT_TOKENS, RECOVER_PATIENCE, Policy
-from .priors import prior_of
+from .predict import NOTHING_FORETOLD, Foretold
+from .priors import TIER_SUCCESS, prior_of
 from .sufficiency import Contender, Fate
 
 KNOWN_ANSWERS = 3
@@ -62,22 +63,27 @@ def knowledge(recalled: Recalled, now: float) -> Knowledge:
         now: Unix time in seconds.
     """
     session, counters = recalled.section("session"), recalled.section("counters")
-    near, learned = recalled.section("neighbours"), recalled.section("learned")
+    near, taught = recalled.section("neighbours"), recalled.section("learned")
+    learned = taught if isinstance(taught, Learned) else Learned()
     counted = counters if isinstance(counters, Counters) else Counters()
     return Knowledge(
         session=session if isinstance(session, Session) else Session(),
         counters=counted,
         lengths=usual_lengths(counted),
-        near=evidence_of(near, now) if isinstance(near, Mapping) and near else {},
-        learned=learned if isinstance(learned, Learned) else Learned(),
+        near=evidence_of(near, learned, now) if isinstance(near, Mapping) and near else {},
+        learned=learned,
     )
 
 
-def evidence_of(near: Mapping[str, Any], now: float) -> dict[str, Masses]:
-    """What neighbours say of each model."""
+def evidence_of(near: Mapping[str, Any], learned: Learned, now: float) -> dict[str, Masses]:
+    """What neighbours say of each model; what it did before it changed says less."""
     from ..memory.neighbours import evidence  # brings NumPy, which whoever has neighbours has already
 
-    return {model: evidence(rows, now) for model, rows in near.items()}
+    found = {}
+    for model, rows in near.items():
+        before, half_lives = learned.aging(model)
+        found[model] = evidence(rows, now, aged_before=before, aged_half_lives=half_lives)
+    return found
 
 
 def tier_of(card: ModelCard) -> Tier:
@@ -150,6 +156,12 @@ def is_labelled(counters: Counters, model: str) -> bool:
     return tally is not None and tally.successes + tally.failures >= TELLING * tally.labels
 
 
+def has_drifted(model: str, learned: Learned, now: float) -> bool:
+    """Whether a model got worse within the time in which an outcome loses half its weight."""
+    drift = learned.drift.get(model)
+    return drift is not None and drift.alarms > 0 and now - drift.at < HALF_LIFE_SECONDS
+
+
 def untold(cards: Iterable[ModelCard], known: Knowledge) -> frozenset[str]:
     """Names of the models that nothing but a prior is known of at this kind."""
     seen = known.counters.kind.keys() | known.near.keys()
@@ -162,21 +174,28 @@ def usual_lengths(counters: Counters) -> dict[str, float]:
     return {name: length for name, length in known.items() if length > 0}
 
 
-def output_tokens(card: ModelCard, step: Step, lengths: Mapping[str, float]) -> int:
+def output_tokens(card: ModelCard, step: Step, lengths: Mapping[str, float], foretold: float | None = None) -> int:
     """How long an answer is expected to be, reasoning included; never longer than was asked for.
 
     A model that has not answered such steps yet is taken to be as wordy as those that have: a guess for the one beside
     a measurement of the other would compare nothing.
     """
     usual = OUTPUT_TOKENS[step.kind]
-    if lengths:
-        usual = round(lengths.get(card.name) or sum(lengths.values()) / len(lengths))
+    if (own := lengths.get(card.name) or foretold) is not None:
+        usual = round(own)
+    elif lengths:
+        usual = round(sum(lengths.values()) / len(lengths))
     return min(usual, step.needs.output_tokens or usual)
 
 
-def is_known(tally: Tally) -> bool:
+def is_known(tally: Tally | None) -> TypeGuard[Tally]:
     """Whether a model has answered often enough for its averages to count."""
-    return tally.seen >= KNOWN_ANSWERS
+    return tally is not None and tally.seen >= KNOWN_ANSWERS
+
+
+def trusted(prior: Prior | None, trust: float) -> Prior | None:
+    """A prediction, which weighs less while texts are of another sort than it was trained on."""
+    return prior if prior is None or trust >= 1 else replace(prior, strength=prior.strength * trust)
 
 
 def warm_tokens(card: ModelCard, step: Step, session: Session) -> int:
@@ -187,12 +206,19 @@ def warm_tokens(card: ModelCard, step: Step, session: Session) -> int:
     return min(warm.tokens, step.needs.input_tokens)
 
 
-def expected_usd(card: ModelCard, step: Step, known: Knowledge, *, example_tokens: int = 0) -> float | None:
+def expected_usd(
+    card: ModelCard,
+    step: Step,
+    known: Knowledge,
+    foretold: Foretold = NOTHING_FORETOLD,
+    *,
+    example_tokens: int = 0,
+) -> float | None:
     """Expected cost of `step` on `card`, its prompt cache counted; None where the price is unknown."""
     read = warm_tokens(card, step, known.session)
     usage = Usage(
         input_tokens=step.needs.input_tokens + example_tokens,
-        output_tokens=output_tokens(card, step, known.lengths),
+        output_tokens=output_tokens(card, step, known.lengths, foretold.expects(card.name).output_tokens),
         cache_read_tokens=read,
         estimated=True,
     )
@@ -208,7 +234,7 @@ def contenders(
     costs: Mapping[str, float | None],
     reference: str,
     now: Availability,
-    predicted: Mapping[str, Prior],
+    foretold: Foretold,
 ) -> list[Contender]:
     """What a choice among `able` models is made from.
 
@@ -220,24 +246,27 @@ def contenders(
         costs: What the step is expected to cost on each.
         reference: The model that sets the standard.
         now: What stands in the way of models.
-        predicted: What a trained predictor thinks of them; the step-kind table is asked of others.
+        foretold: What a trained predictor says of them; the step-kind table is asked of those it does not know.
     """
     floor, kin, at = tier_floor(step, policy), families(able), step.started_at
     counters, at_node = known.counters, step.place.node is not None
+    trust = known.learned.weight(str(step.kind))
     standard = next(tier_of(card) for card in able if card.name == reference)
     incumbent = incumbent_of(step, known.session)
     on = next((tier_of(card).rank for card in able if card.name == incumbent), 0)
     found = []
     for card in able:
         name, tier = card.name, tier_of(card)
-        prior = predicted.get(name) or prior_of(tier, floor, standard)
+        prior = trusted(foretold.priors.get(name), trust) or prior_of(tier, floor, standard)
+        if prior.is_vouched and name != reference and has_drifted(name, known.learned, at):
+            prior = Prior(success=TIER_SUCCESS[tier])  # what the table says of its tier, it has disproved
         tally = counters.kind.get(name)
         found.append(
             Contender(
                 model=name,
                 odds=odds_of(kin[name], prior, known, at, at_node=at_node),
                 usd=costs[name],
-                seconds=tally.seconds if tally is not None and is_known(tally) else 0.0,
+                seconds=tally.seconds if is_known(tally) else foretold.expects(name).seconds or 0.0,
                 rank=tier.rank,
                 is_vouched=prior.is_vouched,
                 barred=barrier(card, step, policy, known, floor=floor, incumbent_rank=on, reference=reference, now=now),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
+from math import isinf
 from types import MappingProxyType
 
 from ..answering.balance import pick, score
@@ -29,11 +30,13 @@ from .contend import (
 )
 from .decision import Candidate, Decision
 from .filters import lacks
-from .odds import Prior
 from .policy import Policy
-from .route_effects import narrowed_by_route
+from .predict import NOTHING_FORETOLD, Foretold
+from .route_effects import Narrowed, narrowed_by_route
 from .routes import RouteMatch
+from .rule_order import first_match
 from .rules import Rule
+from .session_cost import session_costs
 from .standing import Standing, because, standing
 from .sufficiency import Checks, Choice, Stakes, allowance, choose
 
@@ -45,7 +48,7 @@ def decide(
     recalled: Recalled,
     *,
     barred: Mapping[str, str] = MappingProxyType({}),
-    predicted: Mapping[str, Prior] = MappingProxyType({}),
+    foretold: Foretold = NOTHING_FORETOLD,
     route: RouteMatch | None = None,
 ) -> Decision:
     """The models to try for `step`, in order.
@@ -59,33 +62,34 @@ def decide(
         policy: What the user asks.
         recalled: What is known.
         barred: Models that cannot take the conversation, and why.
-        predicted: What a trained predictor thinks of models at this step; the step-kind table is asked of others.
+        foretold: What a trained predictor says of this step; the step-kind table is asked of models it does not know.
         route: What the semantic routes say of the step; None where there are none.
 
     Raises:
         NoAbleModel: No model is able and allowed; the message says what each lacks.
     """
-    rule = next((rule for rule in policy.rules if rule.matches(step)), None)
+    rule = first_match(policy.rules, step)
     conditions = conditions_of(recalled)
     now = availability(cards, conditions, step.started_at)
     stopped = {**barred, **now.out}
     refused = {card.name: why for card in cards if (why := refusal(card, step, rule, stopped))}
-    able = [card for card in cards if card.name not in refused]
-    if not able:
-        listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
-        advice = "mend what is out" if refused.keys() == now.out.keys() else "add a model, or widen the rule"
-        raise NoAbleModel(f"no model can take this {step.kind} step ({listed}); {advice}")
-    narrowed = narrowed_by_route(able, route)
+    if len(refused) == len(cards):
+        raise none_able(step, refused, now)
+    narrowed = narrowed_by_route([card for card in cards if card.name not in refused], route)
     refused |= narrowed.refused
-    able = [card for card in able if card.name not in refused]
+    able = [card for card in cards if card.name not in refused]
     examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
     known = knowledge(recalled, step.started_at)
     well = [card for card in cards if refused.get(card.name) is None or refused[card.name] == now.out.get(card.name)]
-    costs = {card.name: expected_usd(card, step, known, example_tokens=tokens_of(examples, card)) for card in well}
+    costs = {
+        card.name: expected_usd(card, step, known, foretold, example_tokens=tokens_of(examples, card)) for card in well
+    }
     reference = reference_card(able, policy)
     spare = left_out(able, costs, reference, conditions, now, is_routed=policy.mode == "route")
     free = [card for card in able if card.name not in spare]
-    asked = Asked(step=step, policy=policy, known=known, costs=costs, predicted=predicted, loss=narrowed.quality_loss)
+    planned = session_costs(well, step, known, foretold, costs)
+    loss = loss_of(step, policy, rule, narrowed)
+    asked = Asked(step=step, policy=policy, loss=loss, known=known, costs=planned, foretold=foretold)
     choice = chosen(free, asked, now)
     ordered = balanced(in_order(free, choice, now), costs, conditions, now, step)
     told = Standing(
@@ -101,13 +105,8 @@ def decide(
     kept = [candidate(c, costs, standing(c, told), choice, example=examples.get(c.name)) for c in ordered]
     if policy.mode == "observe":
         kept = reference_first(kept, reference.name, spare)
-    lost = [
-        candidate(c, costs, refused.get(c.name) or spare[c.name], choice, kept=False, is_spare=c.name in spare)
-        for c in cards
-        if c.name in refused or c.name in spare
-    ]
     return Decision(
-        candidates=(*kept, *lost),
+        candidates=(*kept, *left(cards, refused, spare, costs, choice)),
         reason=f"{narrowed.told}{because(kept, rule)}",
         rule=rule.name if rule else None,
         reference=reference.name,
@@ -118,6 +117,28 @@ def decide(
     )
 
 
+def left(
+    cards: Sequence[ModelCard],
+    refused: Mapping[str, str],
+    spare: Mapping[str, str],
+    costs: Mapping[str, float | None],
+    choice: Choice,
+) -> list[Candidate]:
+    """The models that are not tried: those that cannot take the step, and those that are kept for others."""
+    return [
+        candidate(card, costs, why, choice, kept=False, is_spare=card.name in spare)
+        for card in cards
+        if (why := refused.get(card.name) or spare.get(card.name)) is not None
+    ]
+
+
+def none_able(step: Step, refused: Mapping[str, str], now: Availability) -> NoAbleModel:
+    """What is said where nobody can take a step: what each model lacks, and the way out."""
+    listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
+    advice = "mend what is out" if refused.keys() == now.out.keys() else "add a model, or widen the rule"
+    return NoAbleModel(f"no model can take this {step.kind} step ({listed}); {advice}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What a choice is made from beside the models.
@@ -125,18 +146,18 @@ class Asked:
     Attributes:
         step: The step.
         policy: What the user asks.
+        loss: What the step may lose on the reference's chance of success.
         known: What memory holds.
-        costs: What the step is expected to cost on each model.
-        predicted: What a trained predictor thinks of models.
-        loss: What the step may lose, where a route says it; None leaves it to the policy.
+        costs: What each model is expected to cost the session.
+        foretold: What a trained predictor says.
     """
 
     step: Step
     policy: Policy
+    loss: float
     known: Knowledge
     costs: Mapping[str, float | None]
-    predicted: Mapping[str, Prior]
-    loss: float | None = None
+    foretold: Foretold
 
 
 def chosen(cards: Sequence[ModelCard], asked: Asked, now: Availability) -> Choice:
@@ -150,7 +171,7 @@ def chosen(cards: Sequence[ModelCard], asked: Asked, now: Availability) -> Choic
         costs=asked.costs,
         reference=reference,
         now=now,
-        predicted=asked.predicted,
+        foretold=asked.foretold,
     )
     return choose(weighed, stakes(asked, reference), penalties=now.penalties)
 
@@ -158,20 +179,26 @@ def chosen(cards: Sequence[ModelCard], asked: Asked, now: Availability) -> Choic
 def stakes(asked: Asked, reference: str) -> Stakes:
     """What the choice turns on beside the models."""
     step, policy, learned = asked.step, asked.policy, asked.known.learned
-    loss = policy.loss_for(step.kind) if asked.loss is None else asked.loss
-    detection, false_alarm = learned.rates(str(step.kind)) if policy.escalate else (0.0, 0.0)
+    detection, false_alarm = learned.verifier(str(step.kind)).rates() if policy.escalate else (0.0, 0.0)
     return Stakes(
         reference=reference,
-        quality_loss=loss,
+        quality_loss=asked.loss,
         value_of_failure_usd=policy.value_of_failure_usd,
         checks=Checks(detection=detection, false_alarm=false_alarm),
-        allowance=allowance(learned.ledger.decisions, learned.ledger.charged, loss),
+        allowance=allowance(learned.ledger.decisions, learned.ledger.charged, asked.loss),
         incumbent=incumbent_of(step, asked.known.session),
         is_locked=step.evidence.holds_thoughts,
         is_irreversible=step.kind in policy.critical,
         is_labelled=is_labelled(asked.known.counters, reference),
         seconds_left=seconds_left(step, policy),
     )
+
+
+def loss_of(step: Step, policy: Policy, rule: Rule | None, narrowed: Narrowed) -> float:
+    """What a step may lose: what its rule says, else its route, else the policy."""
+    said = None if rule is None else rule.quality_loss
+    said = narrowed.quality_loss if said is None else said
+    return policy.loss_for(step.kind) if said is None else said
 
 
 def seconds_left(step: Step, policy: Policy) -> float | None:
@@ -217,7 +244,15 @@ def in_order(free: Sequence[ModelCard], choice: Choice, now: Availability) -> li
         if is_peer(card, first):
             return (due, 0, is_late)
         if choice.is_sufficient(name):
-            return (due, 1, is_late, row.price_usd, slower, row.loss, tier_of(card).rank)
+            return (
+                due,
+                1,
+                is_late,
+                row.price_usd,
+                slower,
+                0.0 if isinf(row.price_usd) else row.loss,
+                tier_of(card).rank,
+            )
         return (due, 2, is_late, -row.success, row.price_usd, slower)
 
     return sorted(free, key=key)
@@ -308,8 +343,8 @@ def reference_first(kept: Sequence[Candidate], reference: str, spare: Mapping[st
 
 def refusal(card: ModelCard, step: Step, rule: Rule | None, barred: Mapping[str, str]) -> str | None:
     """Why `card` may not answer `step`; None if it may."""
-    if rule is not None and not rule.allows(card):
-        return f"not allowed by rule {rule.name!r}"
+    if rule is not None and (objection := rule.objection(card)) is not None:
+        return f"not allowed by rule {rule.name!r}: {objection}"
     pinned = step.place.metadata.get("steprouter_model")
     if isinstance(pinned, str) and pinned != card.name:
         return f"the caller asked for {pinned!r}"

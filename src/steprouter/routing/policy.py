@@ -10,9 +10,11 @@ from ..errors import ConfigError
 from ..models.card import ModelCard, Tier
 from ..step.step import StepKind
 from .content_filter import ContentFilter
+from .predict import Predictor
 from .resumption import Resumption
 from .routes import ROUTE_MARGIN, Route, TieBreak, check_route_models, check_routes
-from .rules import Rule, check_rules, refuse_unknown
+from .rule_order import check_rules
+from .rules import Rule, refuse_unknown
 from .sufficiency import QUALITY_LOSS
 
 KIND_TIERS: Mapping[StepKind, Tier] = {
@@ -84,6 +86,8 @@ class Policy:
             first to begin answers. At most 2 % of the calls.
         prompt_caching: Mark prompts for the providers' prompt caches (Anthropic), and name the thread to them by a
             digest (OpenAI).
+        predictor: What foretells who is sufficient before an outcome is known: the path of a file that `steprouter
+            train` wrote, or any `Predictor`. None asks the step-kind table.
         resume: How answers are gone on with whose stream broke after part of them was shown.
         routes: What is asked of steps whose words are like given examples.
         route_margin: How much better another route must be for a thread to leave the one it is on, in cosine
@@ -111,6 +115,7 @@ class Policy:
     hedge: bool = False
     prompt_caching: bool = True
     resume: Resumption = field(default_factory=Resumption)
+    predictor: str | Predictor | None = None
     routes: tuple[Route, ...] = ()
     route_margin: float = ROUTE_MARGIN
     routes_in: str | None = None

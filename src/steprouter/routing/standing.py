@@ -86,7 +86,6 @@ FALLEN = {
     Fate.UNPROVEN: ", not proven, and too much was ventured of late to try it now",
     Fate.REFUSED: ", but too many answers of this session were refused of late",
     Fate.FROZEN: ", and its answers got worse of late",
-    Fate.DEARER: ", which what it may lose does not pay for",
     Fate.SLOW: ", but too slow for the deadline",
 }
 
@@ -104,20 +103,22 @@ def first_standing(card: ModelCard, told: Standing) -> str:
         return f"the session is on it, and another would save too little: {likely(row)} ({price})"
     if card.name in told.untold:
         return f"cheapest of tier {told.floor} or above{at_hand}, which {told.step.kind} needs ({price})"
-    if (closest := fallen_short(card, told)) is not None:
-        return f"no cheaper model is sufficient{at_hand}: {closest}, {choice.target:.0%} are needed ({price})"
-    return f"cheapest that is sufficient{at_hand}: {likely(row)}, {choice.target:.0%} are needed ({price})"
+    if (closest := likeliest_cheaper(card, told)) is None:
+        return f"cheapest that is sufficient{at_hand}: {likely(row)}, {choice.target:.0%} are needed ({price})"
+    fate, other = choice.fates[closest.model], f"{closest.model} is {likely(closest)}"
+    if fate is Fate.DEARER:
+        lost = f"{other}, and what it may lose costs more"
+        return f"best value of the sufficient{at_hand}: {likely(row)}; {lost} ({price})"
+    needed = f"{choice.target:.0%} are needed"
+    return f"no cheaper model is sufficient{at_hand}: {other}{FALLEN.get(fate, '')}, {needed} ({price})"
 
 
-def fallen_short(first: ModelCard, told: Standing) -> str | None:
-    """The likeliest of the cheaper models, and why it was not taken; None where the first is the cheapest."""
+def likeliest_cheaper(first: ModelCard, told: Standing) -> Weighed | None:
+    """The likeliest to succeed of the models that cost less than the first; None where it is the cheapest."""
     rows, costs = told.choice.weighed, told.costs
     usd = costs[first.name]
     cheaper = [row for row in rows.values() if (own := costs[row.model]) is not None and (usd is None or own < usd)]
-    if not cheaper:
-        return None
-    best = max(cheaper, key=lambda row: row.success)
-    return f"{best.model} is {likely(best)}{FALLEN.get(told.choice.fates[best.model], '')}"
+    return max(cheaper, key=lambda row: row.success, default=None)
 
 
 def likely(row: Weighed) -> str:

@@ -233,7 +233,8 @@ def choose(contenders: Sequence[Contender], stakes: Stakes, *, penalties: Mappin
     opt = table.cheapest(plausible)
     if untried and opt.model == stakes.reference:
         # What was never tried is tried, as far as the ledger allows: a wrong prior must not last for ever.
-        opt = table.cheapest(untried)
+        cheaper = [c for c in untried if table.is_cheaper(c)]
+        opt = table.cheapest(cheaper or [opt])
     incumbent = next((c for c in plausible if c.model == stakes.incumbent), None)
     stays = incumbent is not None and incumbent is not opt and table.keeps(incumbent, opt, is_locked=stakes.is_locked)
     if incumbent is not None and stays:
@@ -292,18 +293,24 @@ class Table:
             return found
         return [c for c in contenders if barred.get(c.model) in (None, Fate.LATE, Fate.SLOW)] or list(contenders)
 
+    def is_cheaper(self, contender: Contender) -> bool:
+        """Whether it costs less than the reference."""
+        usd, most = self.rows[contender.model].usd, self.rows[self.reference].usd
+        return usd is not None and (most is None or usd < most)
+
     def worst_loss(self, contender: Contender) -> float:
         """What it may lose at worst, with 90 % certainty."""
         row = self.rows[contender.model]
         return max(0.0, self.success - max(0.0, row.success - CERTAINTY * row.sd))
 
     def cheapest(self, contenders: Iterable[Contender]) -> Contender:
-        """The one with the lowest price; of equals the healthier, then the one that loses least, then the weaker."""
-        rows, slower = self.rows, self.penalties
-        return min(
-            contenders,
-            key=lambda c: (rows[c.model].price_usd, slower.get(c.model, 1.0), rows[c.model].loss, c.rank),
-        )
+        """The one with the lowest price; of equals the healthier, then who loses least, then the weaker tier."""
+        return min(contenders, key=lambda c: self.standing(c.model, c.rank))
+
+    def standing(self, model: str, rank: int) -> tuple[float, ...]:
+        """By what models are put in order; where nobody knows prices, a weaker tier is taken to be cheaper."""
+        row, slower = self.rows[model], self.penalties.get(model, 1.0)
+        return (row.price_usd, slower, 0.0 if math.isinf(row.price_usd) else row.loss, rank)
 
     def keeps(self, incumbent: Contender, other: Contender, *, is_locked: bool) -> bool:
         """Whether a session stays on the model it is on, though another would be cheaper."""
@@ -368,7 +375,8 @@ def with_checks(own: Odds, checks: Checks, after: float) -> tuple[float, float, 
     A wrong answer is caught with `detection`, a right one refused with `false_alarm`; then the reference answers, which
     succeeds with `after`: P = p(1 − fa) + e·after, e = (1 − p)d + p·fa.
     """
-    p, d, fa = own.success, checks.detection, checks.false_alarm
+    # A check that refuses right answers more often than wrong ones tells nothing; it must not speak for a worse model.
+    p, d, fa = own.success, max(checks.detection, checks.false_alarm), checks.false_alarm
     escalation = (1 - p) * d + p * fa
     return p * (1 - fa) + escalation * after, abs((1 - fa) - (d - fa) * after) * own.sd, escalation
 

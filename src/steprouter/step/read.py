@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
@@ -14,6 +14,9 @@ from .digests import read_trail, step_of
 from .kinds import read_kind
 from .step import Evidence, Needs, Place, Step, StepKind, Trail, Verdict
 from .text import asked_text
+
+if TYPE_CHECKING:
+    from .looking import Looking
 
 IMAGE_TYPES = frozenset({"image", "image_url", "input_image"})
 AUDIO_TYPES = frozenset({"audio", "input_audio"})
@@ -34,6 +37,7 @@ def read_step(
     started_at: float,
     nodes: Mapping[str, StepKind] | None = None,
     key: bytes | None = None,
+    looking: Looking | None = None,
 ) -> Step:
     """The step that `ask` is at `place`.
 
@@ -44,6 +48,7 @@ def read_step(
         started_at: Unix time in seconds.
         nodes: Kinds by node name; wins over what structure says.
         key: Keys the digests of the prompt; None takes none.
+        looking: What rules have looked at besides.
     """
     evidence, needs = read_evidence(ask.messages), read_needs(ask)
     kind = read_kind(ask, place, evidence, input_tokens=needs.input_tokens, nodes=nodes or {})
@@ -59,6 +64,8 @@ def read_step(
         text=asked_text(ask.messages),
         started_at=started_at,
         trail=read_trail(ask.messages, key) if key is not None and place.thread is not None else Trail(),
+        asked="" if looking is None else looking.asked(ask.messages),
+        personal=None if looking is None else looking.personal_in(ask.messages),
     )
 
 

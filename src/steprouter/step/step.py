@@ -169,6 +169,9 @@ class Step:
         trail: Digests of the prompt; empty outside a thread, where nothing is compared with them.
         cache_key: Names the thread to a provider's prompt cache without saying what it is; None outside a thread.
         prompt: Keyed digest of all that a model is asked; None where no journal is kept of the answer.
+        asked: All that a human asked last, for rules on words; empty where no rule reads it. Never stored.
+        personal: Names of the kinds of personal data in the conversation, `attachment` for what cannot be looked into;
+            None where no rule asks for them.
     """
 
     id: str
@@ -184,3 +187,5 @@ class Step:
     trail: Trail = field(default_factory=Trail, repr=False)
     cache_key: str | None = None
     prompt: str | None = field(default=None, repr=False)
+    asked: str = field(default="", repr=False)
+    personal: frozenset[str] | None = None

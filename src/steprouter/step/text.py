@@ -54,12 +54,12 @@ def called_and_given(caller: BaseMessage | None, results: Sequence[ToolMessage])
     return "\n".join([*([" ".join(names)[:NAMES_CHARACTERS]] if names else []), *given])
 
 
-def asked_text(messages: Sequence[BaseMessage]) -> str:
+def asked_text(messages: Sequence[BaseMessage], characters: int = STEP_TEXT_CHARACTERS) -> str:
     """The last human message, or the last message where no human spoke; its beginning if it is long."""
     for message in reversed(messages):
         if message.type == "human":
-            return beginning(message, STEP_TEXT_CHARACTERS)
-    return beginning(messages[-1], STEP_TEXT_CHARACTERS) if messages else ""
+            return beginning(message, characters)
+    return beginning(messages[-1], characters) if messages else ""
 
 
 def beginning(message: BaseMessage, characters: int) -> str:

@@ -149,7 +149,12 @@ def barrier(why: str) -> str:
 
 
 STAYS = "the session is on it"
-LIKELY = {"cheapest that is": "cheapest sufficient: ", "no cheaper model is": "needed: "}
+LIKELY = {
+    "cheapest that is": "cheapest sufficient: ",
+    "no cheaper model is": "needed: ",
+    "best value of the": "best value: ",
+}
+SUFFICIENT = re.compile(rf"^({'|'.join(LIKELY)}) sufficient: (.*?) ±.*")
 
 
 def decided(trace: Trace, why: str) -> str:
@@ -168,9 +173,7 @@ def decided(trace: Trace, why: str) -> str:
     if reason.startswith(STAYS):
         return f"{rule}stays: a switch saves too little"
     reason = reason.replace(", checks and escalation included", "").replace(" that is at hand", "")
-    reason = re.sub(
-        r"^(cheapest that is|no cheaper model is) sufficient: (.*?) ±.*", lambda m: LIKELY[m[1]] + m[2], reason
-    )
+    reason = SUFFICIENT.sub(lambda match: LIKELY[match[1]] + match[2], reason)
     return rule + re.sub(r"\b(tier \w+) or above$", r"\1+", reason)
 
 
