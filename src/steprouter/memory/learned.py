@@ -263,8 +263,8 @@ class Learned:
 
         Of several changes only the last one counts, which is enough where time fades them too.
         """
-        drift = self.drift.get(model, Drift())
-        return drift.at, drift.aged
+        drift = self.drift.get(model)
+        return (0.0, 0.0) if drift is None else (drift.at, drift.aged)
 
     def weight(self, kind: str) -> float:
         """How far predictors that were trained before may be trusted at a kind of step, above 0 to 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from ..memory.learned import Learned
 from ..memory.outcomes import HALF_LIFE_SECONDS, Counters, Tally
@@ -66,24 +66,18 @@ def knowledge(recalled: Recalled, now: float) -> Knowledge:
     near, taught = recalled.section("neighbours"), recalled.section("learned")
     learned = taught if isinstance(taught, Learned) else Learned()
     counted = counters if isinstance(counters, Counters) else Counters()
+    said: Mapping[str, Masses] = {}
+    if isinstance(near, Mapping) and near:
+        from ..memory.neighbours import Nearest, evidence  # brings NumPy, which whoever has neighbours has already
+
+        said = evidence(near, now, learned.aging) if isinstance(near, Nearest) else {}
     return Knowledge(
         session=session if isinstance(session, Session) else Session(),
         counters=counted,
         lengths=usual_lengths(counted),
-        near=evidence_of(near, learned, now) if isinstance(near, Mapping) and near else {},
+        near=said,
         learned=learned,
     )
-
-
-def evidence_of(near: Mapping[str, Any], learned: Learned, now: float) -> dict[str, Masses]:
-    """What neighbours say of each model; what it did before it changed says less."""
-    from ..memory.neighbours import evidence  # brings NumPy, which whoever has neighbours has already
-
-    found = {}
-    for model, rows in near.items():
-        before, half_lives = learned.aging(model)
-        found[model] = evidence(rows, now, aged_before=before, aged_half_lives=half_lives)
-    return found
 
 
 def tier_of(card: ModelCard) -> Tier:
