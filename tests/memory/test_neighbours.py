@@ -51,11 +51,7 @@ def near(*, cosines, scores=None, weights=None, ages=None, threads=None) -> Near
 
 def said(rows: Near) -> tuple[float, float]:
     """What the rows of one model add to its successes and failures."""
-    return evidence(Nearest(rows=rows, models=("small",), ends=(len(rows),)), NOW, unchanged)["small"]
-
-
-def unchanged(model: str) -> tuple[float, float]:
-    return 0.0, 0.0
+    return evidence(Nearest(rows=rows, models=("small",), ends=(len(rows),)), NOW, {})["small"]
 
 
 ROWS = st.lists(
@@ -144,11 +140,11 @@ def test_of_rows_that_are_just_as_near_only_as_many_are_taken_as_are_asked_for(o
 def test_the_models_evidence_is_what_the_rows_of_each_say_by_themselves(rows, seed):
     found = nearest(empty(DIMENSION).with_rows(rows), direction(seed), k=5)
     aged = {"small": (NOW + 1, 2.0)}
-    together = evidence(found, NOW, lambda model: aged.get(model, (0.0, 0.0)))
+    together = evidence(found, NOW, aged)
     assert set(together) == set(found)
     for model, own in found.items():
         before, half_lives = aged.get(model, (0.0, 0.0))
-        weights = masses(own, NOW, aged_before=before, aged_half_lives=half_lives)
+        weights = masses(own, NOW, (own.at < before) * half_lives * HALF_LIFE_SECONDS)
         assert together[model] == pytest.approx((weights @ own.scores, weights @ (1 - own.scores)), abs=1e-9)
 
 
@@ -157,7 +153,7 @@ def test_a_session_is_capped_for_each_model_by_itself():
     rows = [
         row(f"{model}-{i}", model=model, thread="loop", vector=vector) for model in ("small", "large") for i in range(9)
     ]
-    found = evidence(nearest(empty(DIMENSION).with_rows(rows), vector), NOW, unchanged)
+    found = evidence(nearest(empty(DIMENSION).with_rows(rows), vector), NOW, {})
     assert found == {"small": pytest.approx((SESSION_CAP, 0.0)), "large": pytest.approx((SESSION_CAP, 0.0))}
 
 
@@ -205,7 +201,7 @@ def test_a_step_from_a_clock_that_runs_ahead_weighs_no_more_than_one_of_now():
 def test_evidence_is_split_by_the_scores_into_success_and_failure():
     found = said(near(cosines=[1.0, 1.0], scores=[1.0, 0.25], weights=[0.6, 0.4]))
     assert found == pytest.approx((0.7, 0.3))
-    assert evidence(nearest(empty(DIMENSION), direction(0)), NOW, unchanged) == {}
+    assert evidence(nearest(empty(DIMENSION), direction(0)), NOW, {}) == {}
 
 
 def test_the_rows_of_one_session_weigh_no_more_than_the_cap_together():

@@ -7,7 +7,7 @@ The module needs NumPy when it is imported, so what starts without memory import
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import accumulate, pairwise
@@ -16,7 +16,6 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .learned import AGED_HALF_LIVES
 from .outcomes import HALF_LIFE_SECONDS
 
 S = TypeVar("S", bound=np.generic)
@@ -316,35 +315,27 @@ def nearest(neighbourhood: Neighbourhood, vector: npt.NDArray[np.floating], *, k
 
 def best(alike: npt.NDArray[np.float32], ends: Sequence[int], k: int) -> npt.NDArray[np.intp]:
     """Places of the `k` largest numbers of each group, or of all where it has no more; group after group."""
-    groups = [alike[start:end] for start, end in pairwise((0, *ends))]
-    least = np.repeat([kth(group, k) for group in groups], [len(group) for group in groups])
-    found = np.flatnonzero(alike >= least)
-    if len(found) == sum(min(k, len(group)) for group in groups):
-        return found
-    # Where several are the k-th, only as many of them are wanted as make k. To ask for places takes twice as long.
-    wanted = [group.argpartition(-min(k, len(group)))[-k:] for group in groups]
-    return np.concatenate([places + end - len(group) for places, group, end in zip(wanted, groups, ends, strict=True)])
+    parted, least, sizes, start = alike.copy(), list[float](), list[int](), 0
+    for end in ends:
+        group, size = parted[start:end], end - start
+        start = end
+        sizes.append(size)
+        if size > k:
+            group.partition(size - k)
+            least.append(group[size - k])
+        else:
+            least.append(-math.inf)
+    found = np.flatnonzero(alike >= np.repeat(np.array(least, dtype=np.float32), sizes))
+    return found if len(found) == sum(min(k, size) for size in sizes) else just(k, alike, ends)
 
 
-def kth(numbers: npt.NDArray[np.float32], k: int) -> np.float32:
-    """The `k`-th largest number; below all where there are no more."""
-    if len(numbers) <= k:
-        return BELOW
-    sorted_so_far = numbers.copy()
-    sorted_so_far.partition(-k)
-    found: np.float32 = sorted_so_far[-k]
-    return found
+def just(k: int, alike: npt.NDArray[np.float32], ends: Sequence[int]) -> npt.NDArray[np.intp]:
+    """As `best` where several are as large as the `k`-th, of which some are left out; takes twice as long."""
+    groups = ((start, alike[start:end]) for start, end in pairwise((0, *ends)))
+    return np.concatenate([start + group.argpartition(-min(k, len(group)))[-k:] for start, group in groups])
 
 
-BELOW = np.float32(-np.inf)
-
-Times = float | npt.NDArray[np.float64]
-"""One for all rows, or (k,) one for each."""
-
-
-def masses(
-    near: Near, now: float, *, aged_before: Times = 0.0, aged_half_lives: Times = AGED_HALF_LIVES
-) -> npt.NDArray[np.float64]:
+def masses(near: Near, now: float, older: npt.NDArray[np.float64] | float = 0.0) -> npt.NDArray[np.float64]:
     """What each row weighs, (k,), in observations: near, new and sure ones most, a session at most `SESSION_CAP`.
 
     w_i = exp((cos_i − 1) / `WIDTH`) · 2^(−age_i / `HALF_LIFE_SECONDS`) · confidence_i.
@@ -352,41 +343,42 @@ def masses(
     Args:
         near: Rows.
         now: Unix time in seconds.
-        aged_before: When the row's model was last found to have changed, Unix time in seconds.
-        aged_half_lives: By how much that makes rows of steps before it older.
+        older: By how many seconds rows count as older than they are.
     """
-    ages = np.maximum(0.0, now - near.at)
-    if np.any(aged_before):
-        ages += (near.at < aged_before) * (aged_half_lives * HALF_LIFE_SECONDS)
-    distances = np.maximum(0.0, 1.0 - near.cosines)
-    weights: npt.NDArray[np.float64] = near.weights * np.exp(
-        -distances / WIDTH - ages * (math.log(2) / HALF_LIFE_SECONDS)
-    )
-    together = np.bincount(near.sessions, weights).take(near.sessions)
-    too_much = np.flatnonzero((together > SESSION_CAP) & (near.sessions != NO_THREAD))
-    if len(too_much):
-        weights[too_much] *= SESSION_CAP / together[too_much]
+    ages = np.maximum(0.0, now - near.at) + older
+    # A cosine may come out above 1 by a rounding error.
+    nearness = np.minimum(0.0, (near.cosines - 1.0) / WIDTH)
+    weights: npt.NDArray[np.float64] = near.weights * np.exp(nearness - ages * (math.log(2) / HALF_LIFE_SECONDS))
+    together = np.bincount(near.sessions, weights)
+    together[:1] = 0.0  # of `NO_THREAD`, which has no cap
+    shares = together.take(near.sessions)
+    too_much = np.flatnonzero(shares > SESSION_CAP)
+    weights[too_much] *= SESSION_CAP / shares[too_much]
     return weights
 
 
-def evidence(near: Nearest, now: float, aging: Callable[[str], tuple[float, float]]) -> dict[str, tuple[float, float]]:
+def evidence(near: Nearest, now: float, aged: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
     """What neighbours add to the successes and failures of each model, in observations.
 
     Args:
         near: The neighbours.
         now: Unix time in seconds.
-        aging: Of a model, before when its rows count as older, Unix time in seconds, and by how many half-lives.
+        aged: Of models that changed, before when their rows count as older, Unix time in seconds, and by how many
+            half-lives.
     """
     if not near.models:
         return {}
-    rows = near.rows
-    before, half_lives = zip(*map(aging, near.models), strict=True)
-    if any(before):
-        sizes = np.diff(near.ends, prepend=0)
-        weights = masses(rows, now, aged_before=np.repeat(before, sizes), aged_half_lives=np.repeat(half_lives, sizes))
-    else:
-        weights = masses(rows, now)
-    starts = np.array(near.starts)
-    successes = np.add.reduceat(weights * rows.scores, starts).tolist()
-    failures = np.add.reduceat(weights * (1.0 - rows.scores), starts).tolist()
+    rows, starts = near.rows, np.array(near.starts)
+    weights = masses(rows, now, older(near, aged) if aged else 0.0)
+    right = weights * rows.scores
+    successes = np.add.reduceat(right, starts).tolist()
+    failures = np.add.reduceat(weights - right, starts).tolist()
     return dict(zip(near.models, zip(successes, failures, strict=True), strict=True))
+
+
+def older(near: Nearest, aged: Mapping[str, tuple[float, float]]) -> npt.NDArray[np.float64]:
+    """By how many seconds rows count as older than they are, (k,), because their models changed after them."""
+    changes = np.array([aged.get(model, (0.0, 0.0)) for model in near.models])
+    before, half_lives = np.repeat(changes, np.diff(near.ends, prepend=0), axis=0).T
+    seconds: npt.NDArray[np.float64] = (near.rows.at < before) * half_lives * HALF_LIFE_SECONDS
+    return seconds

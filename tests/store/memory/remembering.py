@@ -117,4 +117,4 @@ def evidence_of(memory: Recollection, whose: str, text: str) -> Any:
     else:
         here = memory.redis().snapshots.refresh_now(whose, "chat")
     assert not isinstance(here, Missing), here
-    return evidence(nearest(here, EMBEDDER.embed(text)), NOW + 100, lambda model: (0.0, 0.0))
+    return evidence(nearest(here, EMBEDDER.embed(text)), NOW + 100, {})
