@@ -35,6 +35,7 @@ from .commands import (
 from .memory.drafts import glean
 from .memory.journal import JournalEntry
 from .memory.recall import Recalled
+from .probing import probe_for
 from .routing.decide import decide
 from .routing.decision import Decision
 from .routing.predict import foretell
@@ -77,6 +78,8 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
         material=None if lessons is None else glean(step, ask, decision, given, setting.cards, lessons),
     )
     yield from perform(Settle(outcome=outcome, leaves_journal=leaves_journal(outcome, setting)))
+    if (probe := probe_for(outcome, ask, setting)) is not None:
+        yield from perform(probe)
     return outcome
 
 

@@ -11,6 +11,7 @@ from ..models.card import ModelCard, Tier
 from ..step.step import StepKind
 from .content_filter import ContentFilter
 from .predict import Predictor
+from .probes import Probes
 from .resumption import Resumption
 from .rule_order import check_rules
 from .rules import Rule, refuse_unknown
@@ -88,6 +89,8 @@ class Policy:
         predictor: What foretells who is sufficient before an outcome is known: the path of a file that `steprouter
             train` wrote, or any `Predictor`. None asks the step-kind table.
         resume: How answers are gone on with whose stream broke after part of them was shown.
+        probes: Which steps a cheaper model is asked too after the reference answered, unseen, to learn from it. None
+            asks nobody: each sends what was asked to another provider.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -109,6 +112,7 @@ class Policy:
     prompt_caching: bool = True
     resume: Resumption = field(default_factory=Resumption)
     predictor: str | Predictor | None = None
+    probes: Probes | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(self.rules))
@@ -134,6 +138,8 @@ class Policy:
             )
         if not isinstance(self.resume, Resumption):
             raise ConfigError(f"resume must be a Resumption, got {self.resume!r}; write Resumption(resumes=…)")
+        if self.probes is not None and not isinstance(self.probes, Probes):
+            raise ConfigError(f"probes must be a Probes, or None, got {self.probes!r}; write Probes(share=…)")
         if self.mode not in ("route", "observe"):
             raise ConfigError(f"mode must be 'route' or 'observe', got {self.mode!r}")
         if self.max_attempts < 1:
@@ -151,6 +157,8 @@ class Policy:
         """
         check_rules(self.rules, cards, self.nodes.keys())
         self.content_filter.check({card.name for card in cards})
+        if self.probes is not None:
+            self.probes.check(cards)
         if self.reference is not None:
             refuse_unknown("reference", "model", {self.reference}, {card.name for card in cards})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..answering.agreement import Probed
 from ..answering.attempt import Attempt
 from ..answering.failures import Failure
 from ..answering.progress import Passed, Progress
@@ -36,14 +37,15 @@ def make_trace(
     prices: Mapping[str, Price | None],
     seconds: float,
     degraded: Sequence[str] = (),
+    probe: Probed | None = None,
 ) -> Trace:
-    """The trace of `step`; `prices` by model name, `seconds` for the whole step."""
+    """The trace of `step`; `prices` by model name, `seconds` for the whole step. A probe saves nothing."""
     attempts = progress.made
     costs = [cost_usd(a.usage, prices.get(a.model)) for a in attempts]
     known = [usd for usd in costs if usd is not None]
     cost = sum(known) if len(known) == len(costs) else None
     price = prices.get(decision.reference) if decision.reference else None
-    reference_cost = cost_usd(message_usage(answered_by), price) if answered_by else None
+    reference_cost = cost_usd(message_usage(answered_by), price) if answered_by and probe is None else None
     examples = decision.examples
     return Trace(
         step_id=step.id,
@@ -73,6 +75,8 @@ def make_trace(
         cost_usd=cost,
         reference_cost_usd=reference_cost,
         saved_usd=None if cost is None or reference_cost is None else reference_cost - cost,
+        probe_of=None if probe is None else probe.of,
+        score=None if probe is None else probe.score,
         seconds=seconds,
         router_seconds=max(0.0, seconds - progress.waited_seconds - answering_seconds(progress.attempts)),
         degraded=tuple(degraded),
