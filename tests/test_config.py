@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import date
@@ -27,6 +28,7 @@ from steprouter.memory.lessons import Lessons
 from steprouter.memory.policy import MemoryPolicy
 from steprouter.models.card import Abilities, ModelCard, Price, Tier
 from steprouter.routing.policy import Policy
+from steprouter.routing.probes import Probes
 from steprouter.routing.rules import Rule
 from steprouter.step.step import StepKind
 
@@ -388,3 +390,26 @@ def test_rules_are_read_from_a_file_as_they_are_written_in_python(loaded: Load) 
 )  # fmt: skip
 def test_a_mistake_in_a_rule_is_named_with_its_line(wrong: tuple[str, str], said: str, mistake: Mistake) -> None:
     assert mistake(RULES.replace(*wrong, 1)).startswith(f"steprouter.yaml {said}")
+
+
+ONE_MODEL = "models:\n  - {name: small, model: m, base_url: 'http://h/v1'}\n"
+
+
+def test_probes_are_off_unless_the_file_allows_them(loaded: Load) -> None:
+    assert loaded(ONE_MODEL).policy.probes is None
+    allowed = loaded(f"{ONE_MODEL}policy: {{probes: {{share: 0.1, models: small}}}}\n").policy.probes
+    assert allowed == Probes(share=0.1, models="small")
+    assert loaded(f"{ONE_MODEL}policy: {{probes: {{}}}}\n").policy.probes == Probes()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("{share: 2}", "share of probes must be between 0 and 1, got 2"),
+        ("{models: smal}", "probes names the unknown model 'smal'; did you mean 'small'"),
+        ("{judge: gpt}", "unknown field"),
+    ],
+)
+def test_a_mistake_about_probes_is_named_with_its_line(wrong: str, said: str, loaded: Load) -> None:
+    with pytest.raises(ConfigError, match=rf"line 3, policy\.probes.*{re.escape(said)}"):
+        loaded(f"{ONE_MODEL}policy: {{probes: {wrong}}}\n")
