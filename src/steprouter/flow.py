@@ -34,7 +34,9 @@ from .commands import (
 )
 from .memory.drafts import glean
 from .memory.journal import JournalEntry
+from .memory.learned import Learned
 from .memory.recall import Recalled
+from .memory.session import Session
 from .routing.decide import decide
 from .routing.decision import Decision
 from .routing.predict import foretell
@@ -160,8 +162,18 @@ def tell_decision(decision: Decision, recalled: Recalled) -> Flow[None]:
     """Say what was decided, and what was missing for it."""
     if recalled.degraded:
         yield from perform(Note(event="degraded", facts={"parts": recalled.degraded}))
+    if drifted := newly_drifted(recalled):
+        yield from perform(Note(event="drift", facts={"models": drifted}))
     facts = {"models": decision.models, "reason": decision.reason, "rule": decision.rule}
     yield from perform(Note(event="decision", facts=facts, decision=decision))
+
+
+def newly_drifted(recalled: Recalled) -> tuple[str, ...]:
+    """Models that have become worse than expected, of which the thread has not been told."""
+    session, learned = recalled.section("session"), recalled.section("learned")
+    if not isinstance(session, Session) or not isinstance(learned, Learned):
+        return ()
+    return learned.frozen_since(session.updated_at)
 
 
 def tell_move(progress: Progress, move: Move) -> Flow[None]:
