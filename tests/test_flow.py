@@ -15,9 +15,9 @@ from steprouter.answering.failures import Failure, FailureKind, Phase
 from steprouter.answering.health import Conditions, Health
 from steprouter.answering.hedge import HedgeBudget
 from steprouter.answering.shape import Hold
-from steprouter.flow import Call, Embed, Note, Outcome, Race, Recall, Reserve, Setting, Settle, Wait, run_step
+from steprouter.flow import Call, Embed, Embedded, Note, Outcome, Race, Recall, Reserve, Setting, Settle, Wait, run_step
 from steprouter.memory.learned import Drift, Learned, Ledger
-from steprouter.memory.recall import NOT_KEPT, Missing, Recalled
+from steprouter.memory.recall import Missing, Recalled
 from steprouter.memory.session import Session
 from steprouter.models.card import ModelCard, Price, Tier
 from steprouter.routing.policy import Policy
@@ -59,7 +59,7 @@ def drive(replies, setting=SETTING, recalled=None):
             return commands, end.value
         match commands[-1]:
             case Embed():
-                reply = NOT_KEPT
+                reply = Embedded()
             case Recall():
                 reply = recalled or Recalled()
             case Reserve():
@@ -166,7 +166,7 @@ def test_an_answer_of_a_schema_is_held_back_whole_unless_the_policy_streams_it()
     formatted = Ask(messages=ASK.messages, tools=Toolset.of([], response_format={"type": "object"}))
     for policy, hold in ((Policy(), Hold.EVERYTHING), (Policy(stream_structured=True), Hold.TOOL_CALLS)):
         flow = run_step(STEP, formatted, Setting(cards=(SMALL,), policy=policy))
-        for reply in (None, NOT_KEPT, Recalled(), None):
+        for reply in (None, Embedded(), Recalled(), None):
             flow.send(reply)
         assert flow.send(Granted()).shaping.hold is hold
 
@@ -195,7 +195,7 @@ def step_through(setting, answer, step=STEP, ask=ASK, conditions=None, *, waits=
             return commands, end.value
         match commands[-1]:
             case Embed():
-                reply = NOT_KEPT
+                reply = Embedded()
             case Recall():
                 reply = recalled
             case Wait():

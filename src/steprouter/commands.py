@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from .answering.attempt import Attempt
 from .answering.claims import Claim, Grant
@@ -24,6 +24,9 @@ from .routing.decision import Decision
 from .step.ask import Ask
 from .step.step import Step
 
+if TYPE_CHECKING:
+    from .routing.route_match import RouteTable
+
 R = TypeVar("R")
 
 EventName = Literal[
@@ -39,8 +42,21 @@ class Command(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embed(Command["Vector | Missing"]):
-    """Turn the step's text into a vector."""
+class Embedded:
+    """What embedding brings.
+
+    Attributes:
+        vector: The text as a vector, or why there is none.
+        routes: The semantic routes in force; None where there are none, or they are not ready yet.
+    """
+
+    vector: Vector | Missing = field(default=NOT_KEPT, repr=False)
+    routes: RouteTable | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embed(Command[Embedded]):
+    """Turn the step's text into a vector, and bring the routes that it may take; takes no trip to the store."""
 
     text: str = field(repr=False)
 

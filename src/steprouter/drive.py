@@ -16,12 +16,13 @@ from .answering.attempt import Attempt
 from .answering.claims import Claim, Grant, Granted
 from .answering.health import Conditions
 from .clock import Clock
+from .commands import Embedded
 from .errors import ConfigError
 from .flow import Call, Command, Considered, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, TakeOver, Wait
 from .journaling import Journals, Pen, Scribe
 from .leaving import Leavings
 from .memory.journal import JournalPlace, place_of
-from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
+from .memory.recall import Missing, Recalled, Vector
 from .providers.deadline import awithin, within
 from .providers.responses_cursor import Bookmark, ResumableWire
 from .providers.wire import Wire
@@ -36,13 +37,13 @@ Close = Callable[["Run", Outcome], None]
 
 
 class Embeds(Protocol):
-    """Turns a step's text into a vector, in time or not at all."""
+    """Turns a step's text into a vector, in time or not at all, and brings the routes that it may take."""
 
-    def embed(self, text: str) -> Vector | Missing:
-        """The vector, or why there is none; never raises."""
+    def embed(self, text: str) -> Embedded:
+        """The vector, or why there is none, and the routes; never raises."""
         ...
 
-    async def aembed(self, text: str) -> Vector | Missing:
+    async def aembed(self, text: str) -> Embedded:
         """As `embed`, without blocking the event loop."""
         ...
 
@@ -523,7 +524,7 @@ class Driver:
         """Carry out a command that takes no time."""
         match command:
             case Embed():
-                return NOT_KEPT
+                return Embedded()
             case Reserve():
                 return Granted()
             case Recall():

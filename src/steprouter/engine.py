@@ -30,6 +30,7 @@ from .drive import Driver, Run, Tell
 from .embedding.default import DefaultEmbedder
 from .embedding.embedder import Embedder
 from .embedding.timed import TimedEmbedder
+from .embedding.words import Words
 from .errors import ConfigError
 from .flow import Considered, Note, Outcome, Setting, consider, run_step
 from .journaling import Journals
@@ -122,7 +123,7 @@ class Engine:
             {card.name: open_wire(card) for card in self.cards},
             clock=self.clock,
             settle=self.settle,
-            embedder=self.embedder if self.memory is not None else None,
+            embedder=Words(self.embedder) if self.memory is not None else None,
             memory=self.memory,
             live=self.gate,
             providers={card.name: identity(card)[0] for card in self.cards},
@@ -359,6 +360,7 @@ class Engine:
             material=outcome.material,
             expected=outcome.decision.expected,
             charge=outcome.decision.charge,
+            route=outcome.decision.route,
         )
         left = remember(ended, self.prices, memory.prompt_key)
         memory.remember(left, self.clock.now())

@@ -20,6 +20,7 @@ from .commands import (
     Command,
     Considered,
     Embed,
+    Embedded,
     Flow,
     Note,
     Outcome,
@@ -40,13 +41,14 @@ from .memory.session import Session
 from .routing.decide import decide
 from .routing.decision import Decision
 from .routing.predict import foretell
+from .routing.route_effects import routed, settled
 from .step.ask import Ask
 from .step.step import Step
 from .step.text import step_text
 
 __all__ = [
-    "Call", "Command", "Considered", "Embed", "Flow", "Note", "Outcome", "Race", "Recall", "Reserve", "Setting",
-    "Settle", "Spawn", "TakeOver", "Wait", "consider", "run_step",
+    "Call", "Command", "Considered", "Embed", "Embedded", "Flow", "Note", "Outcome", "Race", "Recall", "Reserve",
+    "Setting", "Settle", "Spawn", "TakeOver", "Wait", "consider", "run_step",
 ]  # fmt: skip
 
 
@@ -63,7 +65,7 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
     can name the model; everything after happens inside the run.
     """
     considered = yield from consider(step, ask, setting)
-    decision, recalled = considered.decision, considered.recalled
+    step, decision, recalled = considered.step, considered.decision, considered.recalled
     yield from tell_decision(decision, recalled)
     begun = Progress(left=(yield from take_over(step, ask, recalled)))
     progress, ending = yield from answer(ask, situation_of(step, ask, decision, setting, recalled), setting, begun)
@@ -83,13 +85,23 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
 
 
 def consider(step: Step, ask: Ask, setting: Setting) -> Flow[Considered]:
-    """A step up to its decision: embedded, recalled, decided."""
+    """A step up to its decision: embedded, its kind settled by a route where it is open, recalled, decided.
+
+    What is recalled is of one kind. Where the thread's last route is held against the one the words alone would take,
+    and makes it a step of another kind, what is known of that kind is recalled instead.
+    """
     text = step_text(ask.messages)
-    vector = yield from perform(Embed(text=text))
+    embedded = yield from perform(Embed(text=text))
+    vector, read = embedded.vector, step
+    step = settled(read, routed(read, vector, embedded.routes, setting.policy))
     recalled = yield from perform(Recall(step=step, vector=vector))
-    foretold = foretell(setting.predictor, step, vector, text)
-    decision = decide(step, setting.cards, setting.policy, recalled, barred=setting.barred(ask), foretold=foretold)
-    return Considered(step=step, ask=ask, vector=vector, recalled=recalled, decision=decision)
+    route = routed(read, vector, embedded.routes, setting.policy, recalled)
+    if (held := settled(read, route)).kind is not step.kind:
+        recalled = yield from perform(Recall(step=held, vector=vector))
+    foretold = foretell(setting.predictor, held, vector, text)
+    barred = setting.barred(ask)
+    decision = decide(held, setting.cards, setting.policy, recalled, barred=barred, foretold=foretold, route=route)
+    return Considered(step=held, ask=ask, vector=vector, recalled=recalled, decision=decision)
 
 
 def take_over(step: Step, ask: Ask, recalled: Recalled) -> Flow[Attempt | None]:
@@ -164,7 +176,7 @@ def tell_decision(decision: Decision, recalled: Recalled) -> Flow[None]:
         yield from perform(Note(event="degraded", facts={"parts": recalled.degraded}))
     if drifted := newly_drifted(recalled):
         yield from perform(Note(event="drift", facts={"models": drifted}))
-    facts = {"models": decision.models, "reason": decision.reason, "rule": decision.rule}
+    facts = {"models": decision.models, "reason": decision.reason, "rule": decision.rule, "route": decision.route}
     yield from perform(Note(event="decision", facts=facts, decision=decision))
 
 

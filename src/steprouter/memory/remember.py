@@ -75,6 +75,7 @@ class Ended:
         material: What there is to learn; None where lessons are not kept.
         expected: With which probability each model was expected to answer well, when the step was decided.
         charge: What the choice was charged to the ledger; 0 for a proven one.
+        route: The semantic route that it took, if any.
     """
 
     step: Step
@@ -87,6 +88,7 @@ class Ended:
     material: Material | None = field(default=None, repr=False)
     expected: Mapping[str, float] = field(default_factory=dict)
     charge: float = 0.0
+    route: str | None = None
 
 
 def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Remembrance:
@@ -137,6 +139,7 @@ def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> S
             asked=step.trail.asked,
             before=step.trail.before,
             usd=sum(known) if len(known) == len(costs) else None,
+            route=ended.route,
         ),
         errors=step.evidence.consecutive_errors,
         escalated=any(attempt.answer is not None and attempt.problems for attempt in ended.attempts),

@@ -21,6 +21,7 @@ from .record import (
     LessonRecord,
     PassedRecord,
     ResumedRecord,
+    RouteRecord,
     SkippedRecord,
     Trace,
 )
@@ -60,6 +61,10 @@ def make_trace(
         outcome=outcome,
         reason=decision.reason,
         rule=decision.rule,
+        route=decision.route,
+        route_scores=tuple(
+            RouteRecord(name=one.name, score=one.score, threshold=one.threshold) for one in decision.route_scores
+        ),
         candidates=tuple(candidate_record(c) for c in decision.candidates),
         attempts=tuple(
             attempt_record(a, usd, examples.get(a.model), is_earlier=a is progress.left)

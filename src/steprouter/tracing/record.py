@@ -68,6 +68,20 @@ class LessonRecord(Part):
     propensity: float = 1.0
 
 
+class RouteRecord(Part):
+    """How like a semantic route's examples the step was.
+
+    Attributes:
+        name: The route.
+        score: Similarity, as the route aggregates it.
+        threshold: What it takes.
+    """
+
+    name: str
+    score: float
+    threshold: float
+
+
 class FailureRecord(Part):
     """Why an attempt gave no answer; `text` is what the provider said, shortened and without keys."""
 
@@ -213,6 +227,8 @@ class Trace(Part):
         outcome: `sufficient`, `insufficient` (the best there was, with the problems found), or why there is none.
         reason: Why the first model was first.
         rule: The rule that matched, if any.
+        route: The semantic route that the step took, if any.
+        route_scores: The semantic routes it was most like, the best first.
         candidates: Every model, in the order of the decision.
         attempts: What was tried, in order.
         passed: Models that could not be asked, in order.
@@ -245,6 +261,8 @@ class Trace(Part):
     outcome: str
     reason: str = ""
     rule: str | None = None
+    route: str | None = None
+    route_scores: tuple[RouteRecord, ...] = ()
     candidates: tuple[CandidateRecord, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
     passed: tuple[PassedRecord, ...] = ()

@@ -314,6 +314,7 @@ def facts_of(trace: Trace) -> Iterable[tuple[str, str]]:
     waited = waited_seconds(trace)
     yield "kind", f"{name(trace.kind)}, because {visible(trace.kind_from)}" if trace.kind_from else ""
     yield "rule", visible(trace.rule) if trace.rule else ""
+    yield "route", routes_told(trace)
     yield "prompt", f"~{trace.input_tokens} tokens when the decision was made" if trace.input_tokens else ""
     yield "cost", comparison(Totals.of([trace]), references)
     part = f" and {duration(waited)} of waiting" if waited else ""
@@ -326,6 +327,14 @@ def facts_of(trace: Trace) -> Iterable[tuple[str, str]]:
     yield "graph step", "" if trace.graph_step is None else str(trace.graph_step)
     yield "task", visible(trace.task, 80) if trace.task else ""
     yield "step id", visible(trace.step_id, 80)
+
+
+def routes_told(trace: Trace) -> str:
+    """The semantic route that was taken, and how near the best ones were."""
+    if trace.route is None and not trace.route_scores:
+        return ""
+    near = ", ".join(f"{name(one.name)} {one.score:.2f} of {one.threshold:.2f}" for one in trace.route_scores)
+    return f"{name(trace.route) if trace.route else 'none'}{f' ({near})' if near else ''}"
 
 
 def verdict(feedback: FeedbackRecord) -> str:
