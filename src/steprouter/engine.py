@@ -435,16 +435,22 @@ def embedder_for(memory: MemoryPolicy) -> Embedder:
 
 
 def predictor_for(policy: Policy, embedder: Embedder | None) -> Predictor | None:
-    """The predictor that a user names.
+    """The predictor that a user names or hands over.
 
     Raises:
-        ConfigError: The file cannot be read, is none, or was made for another embedder.
+        ConfigError: The file cannot be read or is none, or the predictor was made for another embedder.
     """
-    if not isinstance(policy.predictor, str):
-        return policy.predictor
-    from .learning.file import load  # brings NumPy
+    own, given = None if embedder is None else embedder.identity, policy.predictor
+    if isinstance(given, str):
+        from .learning.file import load  # brings NumPy
 
-    return load(policy.predictor, embedder=None if embedder is None else embedder.identity)
+        return load(given, embedder=own)
+    if given is not None and given.embedder not in (None, own):
+        raise ConfigError(
+            f"the predictor must be for the embedder in use, {own!r}, got one for {given.embedder!r}; "
+            "hand over one that was made for it, or `MemoryPolicy(embedder=…)`"
+        )
+    return given
 
 
 def check_score(score: float) -> None:

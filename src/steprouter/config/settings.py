@@ -66,7 +66,7 @@ def load(path: str | PathLike[str], *, environment: Mapping[str, str] | None = N
     document = read_document(Path(path), environment)
     fields = check(document, FileFields, FIELDS_AT)
     cards = make_cards(document, fields.models)
-    policy = make_policy(document, fields.policy, cards)
+    policy = beside(Path(path), make_policy(document, fields.policy, cards))
     place = overridden(fields, environment)
     return RouterConfig(
         models=cards,
@@ -77,6 +77,12 @@ def load(path: str | PathLike[str], *, environment: Mapping[str, str] | None = N
         budgets=make_budgets(document, fields.budget, cards),
         memory=make_memory(document, fields.memory, cards),
     )
+
+
+def beside(path: Path, policy: Policy) -> Policy:
+    """The policy with its predictor's file found from the configuration's folder, wherever the process runs."""
+    named = policy.predictor
+    return replace(policy, predictor=str(path.parent / named)) if isinstance(named, str) else policy
 
 
 def make_budgets(document: Document, budgets: Sequence[BudgetFields], cards: Sequence[ModelCard]) -> tuple[Budget, ...]:
