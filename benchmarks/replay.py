@@ -359,7 +359,8 @@ def dip(pool: ProcessPoolExecutor, folder: Path, setup: Setup, model: int, pairs
 
 def markdown(lines: Sequence[Line]) -> str:
     """The report as a table."""
-    head = "| policy | sufficiency − reference | worst order | cost / reference | reference first |\n|---|---|---|---|---|\n"
+    names = ("policy", "sufficiency − reference", "worst order", "cost / reference", "reference first")
+    head = f"| {' | '.join(names)} |\n{'|---' * len(names)}|\n"
     rows = (
         f"| {one.name} | {one.sufficiency[0]:+.4f} ± {one.sufficiency[1]:.4f} | {one.worst:+.4f} | "
         f"{one.cost[0]:.3f} ± {one.cost[1]:.3f} | {'' if one.strong is None else f'{one.strong:.0%}'} |"
