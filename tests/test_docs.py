@@ -42,6 +42,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 
 FAILURES = (ROOT / "docs" / "failures.md").read_text()
+EFFORT = (ROOT / "docs" / "effort.md").read_text()
 RESUMPTION = (ROOT / "docs" / "resumption.md").read_text()
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 
@@ -140,7 +141,9 @@ def examples(page: str) -> Iterator[Any]:
             yield pytest.param(beginning, match[2], match[3] or "", id=heading)
 
 
-@pytest.mark.parametrize(("beginning", "code", "printed"), [*examples(FAILURES), *examples(RESUMPTION)])
+@pytest.mark.parametrize(
+    ("beginning", "code", "printed"), [*examples(FAILURES), *examples(RESUMPTION), *examples(EFFORT)]
+)
 def test_an_example_of_a_failure_prints_what_stands_below_it(
     beginning: str, code: str, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,6 +76,7 @@ class ModelFields(Fields):
     deployment_of: str | None = None
     weight: float = 1.0
     limits: LimitFields | None = None
+    efforts: dict[str, dict[str, Any]] | Words = ()
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
 

@@ -18,8 +18,9 @@ from ..models.cost import Usage, cost_usd
 from ..step.step import Step, StepKind
 from .availability import ALL_WELL, Availability, availability
 from .decision import Candidate, Decision
+from .efforts import expected_tokens
 from .filters import lacks
-from .policy import OUTPUT_TOKENS, RECOVER_PATIENCE, Policy
+from .policy import RECOVER_PATIENCE, Policy
 from .rules import Rule
 
 
@@ -155,7 +156,7 @@ def refusal(card: ModelCard, step: Step, rule: Rule | None, barred: Mapping[str,
     if rule is not None and not rule.allows(card):
         return f"not allowed by rule {rule.name!r}"
     pinned = step.place.metadata.get("steprouter_model")
-    if isinstance(pinned, str) and pinned != card.name:
+    if isinstance(pinned, str) and pinned not in (card.name, card.deployment):
         return f"the caller asked for {pinned!r}"
     return lacks(card, step.needs) or barred.get(card.name)
 
@@ -204,7 +205,8 @@ def examples_for(step: Step, able: Sequence[ModelCard], rule: Rule | None, recal
 def expected_usd(card: ModelCard, step: Step, example: Example | None = None) -> float | None:
     """Expected cost of `step` on `card` with a cold prompt cache; None where the price is unknown."""
     more = example.lesson.tokens if example is not None and example.shown else 0
-    output = min(OUTPUT_TOKENS[step.kind], step.needs.output_tokens or OUTPUT_TOKENS[step.kind])
+    output = expected_tokens(card, step.kind)
+    output = min(output, step.needs.output_tokens or output)
     prompt = step.needs.input_tokens + more
     return cost_usd(Usage(input_tokens=prompt, output_tokens=output, estimated=True), card.price)
 
