@@ -45,7 +45,7 @@ from steprouter.store.live.ledger_orders import counters
 from steprouter.store.memory.index import Ready, cache_index, outcomes_index
 from steprouter.store.memory.pipeline import Command, Replies, acarry_out, carry_out
 from steprouter.store.memory.query import knn
-from steprouter.store.memory.remote import RedisMemory
+from steprouter.store.memory.remote import RedisMemory, Unseen
 from steprouter.store.memory.schema import Places, Space
 from steprouter.store.memory.sections import (
     REMEMBERED,
@@ -219,13 +219,13 @@ def recall_lines(bench: Bench, runner: asyncio.Runner, rounds: int) -> dict[str,
         planned, replies = plan(query, memory.sections), Replies()
         done = bench.connection.call(partial(carry_out, commands=planned.commands, replies=replies))
         assert done is replies
-        return memory.made(planned, (), replies, None)
+        return memory.made(planned, Unseen(), replies, None)
 
     async def aours(query: Query = bench.query) -> Any:
         planned, replies = plan(query, memory.sections), Replies()
         done = await bench.connection.acall(partial(acarry_out, commands=planned.commands, replies=replies))
         assert done is replies
-        return memory.made(planned, (), replies, None)
+        return memory.made(planned, Unseen(), replies, None)
 
     def raw() -> Any:
         pipe = client.pipeline(transaction=False)

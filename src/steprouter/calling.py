@@ -53,6 +53,7 @@ from .routing.decide import conditions_of
 from .routing.decision import Decision
 from .routing.efforts import expected_tokens
 from .routing.policy import Policy
+from .routing.predict import Predictor
 from .step.ask import Ask
 from .step.step import Step
 
@@ -69,6 +70,7 @@ class Setting:
         policy: What the user asks.
         lessons: What the user asks of lessons; None keeps and shows none.
         environ: The environment, which may redirect models that are named by a string.
+        predictor: What foretells who is sufficient; None asks the step-kind table.
         speakers: Each model as the reader of a history, by name.
     """
 
@@ -76,6 +78,7 @@ class Setting:
     policy: Policy
     lessons: Lessons | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    predictor: Predictor | None = field(default=None, repr=False)
     speakers: dict[str, Speaker] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

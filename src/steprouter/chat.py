@@ -33,6 +33,7 @@ from .routing.decision import Decision
 from .routing.policy import Policy
 from .step.ask import Ask, Toolset
 from .tracing.archive import Traces
+from .tracing.record import Trace
 
 RUN = "steprouter_run"
 TOOLS = "steprouter_tools"
@@ -161,18 +162,14 @@ class StepRouter(BaseChatModel):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Decision:
-        """The decision for these messages; nobody is called and nothing is recorded.
+        """The decision for these messages, with what memory knows; nobody is called and nothing is recorded.
+
+        Whoever makes the call says with `report` what came of it, so that the router learns from it.
 
         Raises:
             NoAbleModel: No model can take the step.
         """
-        bound = Toolset.of(
-            tools,
-            tool_choice=kwargs.pop("tool_choice", None),
-            response_format=kwargs.pop("response_format", None),
-        )
-        ask = Ask(messages=tuple(self._convert_input(messages).to_messages()), tools=bound, settings=kwargs)
-        return self.engine.recommend(ask, config)[1]
+        return self.engine.recommend(self.asked(messages, tools, kwargs), config).decision
 
     async def arecommend(
         self,
@@ -182,8 +179,38 @@ class StepRouter(BaseChatModel):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Decision:
-        """As `recommend`; deciding does no I/O, so nothing is awaited."""
-        return self.recommend(messages, tools=tools, config=config, **kwargs)
+        """As `recommend`, without blocking the event loop."""
+        return (await self.engine.arecommend(self.asked(messages, tools, kwargs), config)).decision
+
+    def asked(self, messages: LanguageModelInput, tools: Sequence[Any], settings: dict[str, Any]) -> Ask:
+        """What a model would be asked."""
+        options = {name: settings.pop(name, None) for name in ("tool_choice", "response_format")}
+        prompt = tuple(self._convert_input(messages).to_messages())
+        return Ask(messages=prompt, tools=Toolset.of(tools, **options), settings=settings)
+
+    def report(
+        self,
+        decision: Decision,
+        answer: AIMessage | str,
+        *,
+        model: str | None = None,
+        seconds: float = 0.0,
+        score: float | None = None,
+    ) -> Trace:
+        """Say what came of a recommended decision: the answer is checked, remembered and traced as one of the router's.
+
+        Args:
+            decision: What `recommend` gave, in this process.
+            answer: What the model said.
+            model: Which candidate was called; None is the first.
+            seconds: How long it took.
+            score: How good the answer was, from 0, useless, to 1, right; None leaves that to the checks and to
+                `feedback`, which may come later.
+
+        Raises:
+            ConfigError: The decision is not known here, `model` none of its candidates, or the score out of range.
+        """
+        return self.engine.report(decision.step_id, model or decision.models[0], answer, seconds, score)
 
     def feedback(
         self,

@@ -158,6 +158,25 @@ Flow = Generator[Command[Any], Any, R]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Considered:
+    """A step that was decided and not begun.
+
+    Attributes:
+        step: The step.
+        ask: What is asked.
+        vector: The step's text as a vector, or why there is none.
+        recalled: What was known.
+        decision: Which models are to be tried, and why.
+    """
+
+    step: Step
+    ask: Ask = field(repr=False)
+    vector: Vector | Missing = field(repr=False)
+    recalled: Recalled = field(repr=False)
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What came of a step.
 

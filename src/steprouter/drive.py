@@ -17,7 +17,7 @@ from .answering.claims import Claim, Grant, Granted
 from .answering.health import Conditions
 from .clock import Clock
 from .errors import ConfigError
-from .flow import Call, Command, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, TakeOver, Wait
+from .flow import Call, Command, Considered, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, TakeOver, Wait
 from .journaling import Journals, Pen, Scribe
 from .leaving import Leavings
 from .memory.journal import JournalPlace, place_of
@@ -110,7 +110,7 @@ class Run:
         kept: Answers that their providers keep and go on with: id and model of the call, and how far it was taken.
     """
 
-    def __init__(self, step: Step, flow: Flow[Outcome], tell: Tell, began: float, beat: Beat | None = None) -> None:
+    def __init__(self, step: Step, flow: Flow[Any], tell: Tell, began: float, beat: Beat | None = None) -> None:
         self.beat = beat
         self.step = step
         self.flow = flow
@@ -208,6 +208,24 @@ class Driver:
         while run.pending is not None and run.decision is None:
             run.send(await self.aperform(run, run.pending))
         return run
+
+    def consider(self, step: Step, flow: Flow[Considered]) -> Considered:
+        """Drive a step up to its decision and no further.
+
+        Raises:
+            NoAbleModel: No model can take the step.
+        """
+        run = Run(step, flow, tell_nobody, self.clock.monotonic())
+        while run.pending is not None:
+            run.send(self.perform(run, run.pending))
+        return cast("Considered", run.outcome)
+
+    async def aconsider(self, step: Step, flow: Flow[Considered]) -> Considered:
+        """As `consider`, without blocking the event loop."""
+        run = Run(step, flow, tell_nobody, self.clock.monotonic())
+        while run.pending is not None:
+            run.send(await self.aperform(run, run.pending))
+        return cast("Considered", run.outcome)
 
     def stream(self, run: Run, *, watched: bool) -> Generator[Delta, None, None]:
         """Drive a step to its end and give what may be shown on the way.
@@ -524,6 +542,10 @@ class Driver:
             case _:
                 raise TypeError(f"the driver knows no command {type(command).__name__}")
         return None
+
+
+def tell_nobody(note: Note) -> None:
+    """Nobody listens to a step that is only considered."""
 
 
 def gone_reply(command: Wait | Reserve) -> bool | None:

@@ -18,10 +18,12 @@ from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.runnables.config import RunnableConfig, ensure_config
 from langchain_core.utils.uuid import uuid7
 from pydantic import SecretStr
 
+from .advice import Advice, reported
 from .answering.budgets import Budget, check_budgets
 from .clock import Clock, SystemClock
 from .drive import Driver, Run, Tell
@@ -29,7 +31,7 @@ from .embedding.default import DefaultEmbedder
 from .embedding.embedder import Embedder
 from .embedding.timed import TimedEmbedder
 from .errors import ConfigError
-from .flow import Note, Outcome, Setting, run_step
+from .flow import Considered, Note, Outcome, Setting, consider, run_step
 from .journaling import Journals
 from .keeping import RENEWAL_SECONDS, Keeping, Settled, Shelf
 from .memory.face import Memory
@@ -37,15 +39,13 @@ from .memory.journal import prompt_digest
 from .memory.labels import Source, label
 from .memory.lessons import Lessons
 from .memory.policy import MemoryPolicy
-from .memory.recall import Recalled
 from .memory.remember import Ended, Remembrance, remember
 from .models.card import ModelCard
 from .models.identify import complete_cards, identity
 from .providers import open_wire
-from .routing.decide import decide
-from .routing.decision import Decision
 from .routing.efforts import candidate_named, candidates_named, for_candidates
 from .routing.policy import Policy
+from .routing.predict import Predictor
 from .routing.rules import names
 from .step.ask import Ask
 from .step.graph import read_place
@@ -59,6 +59,7 @@ from .store.live.shared_health import SharedHealth
 from .store.memory.recollection import Recollection, bytes_of
 from .tracing.archive import Traces
 from .tracing.make import make_trace
+from .tracing.record import Trace
 from .tracing.sink import Sink
 
 if TYPE_CHECKING:
@@ -107,10 +108,14 @@ class Engine:
         self.embedder = TimedEmbedder(embedder_for(self.kept.memory))
         self.memory = self.open_recollection() if self.kept.memory.on else None
         lessons = self.lessons if self.memory is not None else None
-        self.setting = Setting(cards=self.cards, policy=in_force, lessons=lessons, environ=os.environ)
+        predictor = predictor_for(policy, self.embedder.embedder if self.memory is not None else None)
+        self.setting = Setting(
+            cards=self.cards, policy=in_force, lessons=lessons, environ=os.environ, predictor=predictor
+        )
         check_budgets(self.budgets, self.prices)
         self.gate = self.open_gate()
         self.journal: Journal | None = None
+        self.advice = Advice()
         self.shelf = Shelf(self.connection, self.memory, self.gate, self.clock)
         tick = RENEWAL_SECONDS if self.gate.ledger is not None else None
         self.sink: Sink[Settled] = Sink(self.shelf.write, tick_seconds=tick)
@@ -283,11 +288,31 @@ class Engine:
         self.keep_leases()
         return await self.driver.abegin(step, run_step(step, ask, self.setting), tell, heartbeat())
 
-    def recommend(self, ask: Ask, config: Mapping[str, Any] | None = None) -> tuple[Step, Decision]:
+    def recommend(self, ask: Ask, config: Mapping[str, Any] | None = None) -> Considered:
         """The decision for `ask`, without calling anybody and without a trace."""
         step, _ = self.read(ask, config)
-        known = Recalled(sections={"health": self.gate.conditions(step, Recalled(), self.clock.now())})
-        return step, decide(step, self.cards, self.setting.policy, known, barred=self.setting.barred(ask))
+        return self.advice.give(self.driver.consider(step, consider(step, ask, self.setting)))
+
+    async def arecommend(self, ask: Ask, config: Mapping[str, Any] | None = None) -> Considered:
+        """As `recommend`, without blocking the event loop."""
+        step, _ = self.read(ask, config)
+        return self.advice.give(await self.driver.aconsider(step, consider(step, ask, self.setting)))
+
+    def report(
+        self, step_id: str, model: str, message: AIMessage | str, seconds: float, score: float | None = None
+    ) -> Trace:
+        """Remember what a caller's own call came to after a recommendation, and how good it was.
+
+        Raises:
+            ConfigError: The recommendation or the model is not known, or the score is out of range.
+        """
+        if score is not None:
+            check_score(score)
+        trace = self.keep(reported(self.advice.take(step_id, model), model, message, seconds), seconds)
+        if score is not None:
+            self.sink.flush()
+            self.feedback(step_id, score, reason=None, tenant=trace.tenant)
+        return trace
 
     @cached_property
     def identities(self) -> list[tuple[str, str | None, str | None, str]]:
@@ -320,18 +345,23 @@ class Engine:
     def settle(self, run: Run, outcome: Outcome) -> None:
         """Make the trace of an ended step, and hand it to the sink with what is to be remembered."""
         self.gate.settle(outcome.attempts, outcome.progress.unused, self.clock.now())
-        run.trace = make_trace(
-            run.step,
+        run.trace = self.keep(outcome, run.seconds, self.degraded(run, outcome))
+
+    def keep(self, outcome: Outcome, seconds: float, degraded: Sequence[str] = ()) -> Trace:
+        """The trace of an ended step, which the sink gets with what is to be remembered."""
+        trace = make_trace(
+            outcome.step,
             outcome.decision,
             outcome.progress,
             answered_by=outcome.answered_by,
             outcome=ending(outcome),
             prices=self.prices,
-            seconds=run.seconds,
-            degraded=self.degraded(run, outcome),
+            seconds=seconds,
+            degraded=degraded,
         )
-        remembrance = None if self.memory is None else self.remembrance(run, outcome, self.memory)
-        self.sink.put(Settled(trace=run.trace if self.kept.tracing else None, remembrance=remembrance))
+        remembrance = None if self.memory is None else self.remembrance(outcome, seconds, self.memory)
+        self.sink.put(Settled(trace=trace if self.kept.tracing else None, remembrance=remembrance))
+        return trace
 
     def degraded(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
         """What was broken on the way: what could not be recalled, and a journal that does not reach the store."""
@@ -339,18 +369,20 @@ class Engine:
         is_said = why is None or any(part.endswith(why) for part in outcome.degraded)
         return outcome.degraded if is_said else (*outcome.degraded, f"journal: {why}")
 
-    def remembrance(self, run: Run, outcome: Outcome, memory: Recollection) -> Remembrance:
+    def remembrance(self, outcome: Outcome, seconds: float, memory: Recollection) -> Remembrance:
         """What memory keeps of an ended step; this process knows it from now on."""
         given = outcome.answered_by
         ended = Ended(
-            step=run.step,
+            step=outcome.step,
             attempts=tuple(one for one in outcome.attempts if not one.is_message),
             answered_by=None if given is not None and given.is_message else given,
             vector=bytes_of(outcome.vector),
             recalled=outcome.recalled,
-            seconds=run.seconds,
+            seconds=seconds,
             examples=outcome.decision.examples,
             material=outcome.material,
+            expected=outcome.decision.expected,
+            charge=outcome.decision.charge,
         )
         left = remember(ended, self.prices, memory.prompt_key)
         memory.remember(left, self.clock.now())
@@ -422,6 +454,19 @@ def embedder_for(memory: MemoryPolicy) -> Embedder:
     from .embedding.choose import embedder_of  # brings NumPy, which whoever gave an embedder has anyway
 
     return embedder_of(memory.embedder)
+
+
+def predictor_for(policy: Policy, embedder: Embedder | None) -> Predictor | None:
+    """The predictor that a user names.
+
+    Raises:
+        ConfigError: The file cannot be read, is none, or was made for another embedder.
+    """
+    if not isinstance(policy.predictor, str):
+        return policy.predictor
+    from .learning.file import load  # brings NumPy
+
+    return load(policy.predictor, embedder=None if embedder is None else embedder.identity)
 
 
 def check_score(score: float) -> None:

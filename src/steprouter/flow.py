@@ -18,6 +18,7 @@ from .calling import Prepared, Setting, gone, hedged, judged, prepare, recovered
 from .commands import (
     Call,
     Command,
+    Considered,
     Embed,
     Flow,
     Note,
@@ -36,13 +37,14 @@ from .memory.journal import JournalEntry
 from .memory.recall import Recalled
 from .routing.decide import decide
 from .routing.decision import Decision
+from .routing.predict import foretell
 from .step.ask import Ask
 from .step.step import Step
 from .step.text import step_text
 
 __all__ = [
-    "Call", "Command", "Embed", "Flow", "Note", "Outcome", "Race", "Recall", "Reserve", "Setting", "Settle", "Spawn",
-    "TakeOver", "Wait", "run_step",
+    "Call", "Command", "Considered", "Embed", "Flow", "Note", "Outcome", "Race", "Recall", "Reserve", "Setting",
+    "Settle", "Spawn", "TakeOver", "Wait", "consider", "run_step",
 ]  # fmt: skip
 
 
@@ -58,9 +60,8 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
     The `decision` note divides it: everything before is done before LangChain's run begins, so that the run
     can name the model; everything after happens inside the run.
     """
-    vector = yield from perform(Embed(text=step_text(ask.messages)))
-    recalled = yield from perform(Recall(step=step, vector=vector))
-    decision = decide(step, setting.cards, setting.policy, recalled, barred=setting.barred(ask))
+    considered = yield from consider(step, ask, setting)
+    decision, recalled = considered.decision, considered.recalled
     yield from tell_decision(decision, recalled)
     begun = Progress(left=(yield from take_over(step, ask, recalled)))
     progress, ending = yield from answer(ask, situation_of(step, ask, decision, setting, recalled), setting, begun)
@@ -72,11 +73,21 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
         answered_by=given,
         gave_up=ending if isinstance(ending, GiveUp) else None,
         recalled=recalled,
-        vector=vector,
+        vector=considered.vector,
         material=None if lessons is None else glean(step, ask, decision, given, setting.cards, lessons),
     )
     yield from perform(Settle(outcome=outcome, leaves_journal=leaves_journal(outcome, setting)))
     return outcome
+
+
+def consider(step: Step, ask: Ask, setting: Setting) -> Flow[Considered]:
+    """A step up to its decision: embedded, recalled, decided."""
+    text = step_text(ask.messages)
+    vector = yield from perform(Embed(text=text))
+    recalled = yield from perform(Recall(step=step, vector=vector))
+    foretold = foretell(setting.predictor, step, vector, text)
+    decision = decide(step, setting.cards, setting.policy, recalled, barred=setting.barred(ask), foretold=foretold)
+    return Considered(step=step, ask=ask, vector=vector, recalled=recalled, decision=decision)
 
 
 def take_over(step: Step, ask: Ask, recalled: Recalled) -> Flow[Attempt | None]:

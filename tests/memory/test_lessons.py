@@ -228,7 +228,7 @@ def test_the_tokens_of_a_shown_lesson_are_in_the_price_and_in_the_reason():
 
 
 def test_a_lesson_whose_price_makes_the_small_model_dearer_costs_it_the_first_place():
-    near = replace(LARGE, name="near", price=Price(input=1.1, output=2))
+    near = replace(LARGE, name="near", price=Price(input=1.3, output=2))
     assert decide(SHOWN, (near, SMALL), Policy(), Recalled()).models[0] == "small"
     assert shown_by([LESSON], SHOWN, (near, SMALL)).models[0] == "near"
 

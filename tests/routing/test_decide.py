@@ -7,10 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steprouter.errors import NoAbleModel
-from steprouter.memory.recall import Recalled
+from steprouter.memory.learned import Learned, Ledger
+from steprouter.memory.recall import NOT_KEPT, Recalled
+from steprouter.memory.session import Session
+from steprouter.memory.shift import Shift
 from steprouter.models.card import Abilities, ModelCard, Price, Tier
-from steprouter.routing.decide import decide, expected_usd
+from steprouter.routing.contend import Knowledge, expected_usd
+from steprouter.routing.decide import decide
+from steprouter.routing.odds import Prior
 from steprouter.routing.policy import Policy
+from steprouter.routing.predict import Expected, foretell
 from steprouter.routing.rules import Rule
 from steprouter.step.step import Evidence, Needs, Place, Step, StepKind
 
@@ -92,8 +98,6 @@ def test_each_candidate_says_why_it_stands_where_it_stands():
 @pytest.mark.parametrize(
     ("usd", "other", "reason"),
     [
-        (0, 0, "costs as much as first"),
-        (2, 2, "costs as much as first"),
         (0, 1, "~$0.001080, dearer than first"),
         (2, 3, "1.5× the cost of first"),
     ],
@@ -101,6 +105,13 @@ def test_each_candidate_says_why_it_stands_where_it_stands():
 def test_a_dearer_candidate_says_how_much_dearer_it_is(usd, other, reason):
     decision = decided(cards=(card("first", Tier.LOW, usd), card("second", Tier.MID, other)))
     assert decision.candidate("second").reason == reason
+
+
+@pytest.mark.parametrize("usd", [0, 2])
+def test_of_models_that_cost_the_same_the_stronger_comes_first(usd):
+    decision = decided(cards=(card("weak", Tier.LOW, usd), card("strong", Tier.MID, usd)))
+    assert decision.models == ("strong", "weak")
+    assert decision.candidate("weak").reason == "costs as much as strong"
 
 
 def test_the_decision_gives_its_reason_in_a_sentence():
@@ -181,7 +192,7 @@ def test_no_able_model_says_what_each_one_lacks():
 @pytest.mark.parametrize(("limit", "usd"), [(None, 0.00108), (40, 0.00104), (10_000, 0.00108), (0, 0.00108)])
 def test_the_expected_cost_counts_the_prompt_and_the_usual_answer_within_the_limit(limit, usd):
     step = replace(STEP, needs=Needs(input_tokens=1_000, output_tokens=limit))
-    assert expected_usd(LOW, step) == pytest.approx(usd)
+    assert expected_usd(LOW, step, Knowledge()) == pytest.approx(usd)
 
 
 PRICES = st.none() | st.sampled_from([0.0, 0.5, 1.0, 3.0, 1e5])
@@ -222,3 +233,64 @@ def test_the_order_does_not_depend_on_the_order_of_the_cards_but_for_full_ties(s
     known = {c.name: (c.tier or Tier.MID, c.price) for c in fleet}
     orders = [[known[name] for name in decided(step, cards).models] for cards in (fleet, shuffled)]
     assert orders[0] == orders[1]
+
+
+def test_between_a_call_and_its_result_the_session_stays_with_whoever_holds_the_thoughts():
+    held = Evidence(last_role="tool", last_model="high", holds_thoughts=True)
+    assert decided(of(StepKind.READ_RESULT, evidence=held)).models[0] == "high"
+    assert decided(of(StepKind.READ_RESULT, evidence=replace(held, holds_thoughts=False))).models[0] == "low"
+
+
+def test_nobody_steps_down_amid_a_recovery():
+    failing = Evidence(last_role="tool", last_model="mid", consecutive_errors=1)
+    decision = decided(of(StepKind.RECOVER, evidence=failing))
+    assert decision.models[0] == "mid"
+    assert decision.candidate("low").reason == "last resort: weaker than the model that is recovering from an error"
+
+
+@pytest.mark.parametrize(("escalation", "first"), [(2, "low"), (3, "high")])
+def test_a_session_that_was_escalated_again_and_again_begins_with_the_reference(escalation, first):
+    known = Recalled(sections={"session": Session(escalation=escalation)})
+    assert decide(STEP, (HIGH, LOW, MID), Policy(), known).models[0] == first
+
+
+class Seer:
+    """Foretells the same of every step."""
+
+    embedder = None
+
+    def __init__(self, **success):
+        self.success = success
+
+    def priors(self, kind, vector, text):
+        return {model: Prior(success=p, strength=12) for model, p in self.success.items()}
+
+    def expected(self, kind, model):
+        return Expected(output_tokens=10 if model == "low" else None)
+
+
+def foreseen(kind, ringing=False, **success):
+    told = foretell(Seer(**success), of(kind), NOT_KEPT, "text")
+    shifts = {str(kind): Shift(ringing=True)} if ringing else {}
+    ledger = Ledger(decisions=500)
+    return decide(
+        of(kind), CARDS, Policy(), Recalled(sections={"learned": Learned(ledger=ledger, shifts=shifts)}), foretold=told
+    )
+
+
+def test_what_a_predictor_says_takes_the_place_of_the_table():
+    assert foreseen(StepKind.PLAN, low=0.97).models[0] == "low"
+    assert foreseen(StepKind.TOOL_CALL, low=0.3, mid=0.3).models[0] == "high"
+
+
+def test_a_prediction_weighs_less_while_texts_are_of_another_sort():
+    calm, ringing = (
+        foreseen(StepKind.PLAN, ringing, low=0.9).candidate("low").weighed.odds for ringing in (False, True)
+    )
+    assert calm.success == ringing.success == pytest.approx(0.9)
+    assert ringing.sd > 1.5 * calm.sd
+
+
+def test_the_length_that_was_foretold_is_in_the_price_until_the_models_own_is_known():
+    decision = foreseen(StepKind.PLAN, low=0.9)
+    assert decision.candidate("low").expected_usd == pytest.approx((1_000 + 10) / 1e6)

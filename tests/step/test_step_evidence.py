@@ -97,3 +97,28 @@ def test_the_last_model_is_the_one_a_router_wrote_on_the_last_ai_message(metadat
 def test_the_text_of_a_step_is_the_beginning_of_what_a_human_said_last(messages, text):
     step = read_step(Ask(messages=tuple(messages)), Place(), step_id="s", started_at=1.0)
     assert step.text == text
+
+
+SIGNED = {"type": "thinking", "thinking": "Which town?", "signature": "EuYB…"}
+CALLED = {"name": "weather", "args": {"city": "Bern"}, "id": "c1"}
+RESULT = ToolMessage("sunny", tool_call_id="c1")
+
+
+@pytest.mark.parametrize(
+    ("turn", "after", "holds"),
+    [
+        (AIMessage([SIGNED], tool_calls=[CALLED]), [RESULT], True),
+        (AIMessage([{"type": "reasoning", "id": "rs_1"}], tool_calls=[CALLED]), [RESULT], True),
+        (
+            AIMessage("", additional_kwargs={"__gemini_function_call_thought_signatures__": {}}, tool_calls=[CALLED]),
+            [RESULT],
+            True,
+        ),
+        (AIMessage("", tool_calls=[CALLED]), [RESULT], False),
+        (AIMessage([SIGNED], tool_calls=[CALLED]), [RESULT, HumanMessage("and in Basel?")], False),
+        (AIMessage([SIGNED, {"type": "text", "text": "Sunny."}]), [], False),
+    ],
+)
+def test_a_turn_with_thoughts_is_held_while_its_tools_results_are_answered(turn, after, holds):
+    messages = [HumanMessage("weather?"), turn, *after]
+    assert read_evidence(messages).holds_thoughts is holds

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 from ..step.ask import Ask, tool_name
 from ..step.kinds import not_tools
 from .answer import Answer, ToolCall
+from .check_calls import doubts
 
 CUT_FINISHES = frozenset({"length", "max_tokens", "max_output_tokens", "MAX_TOKENS", "incomplete"})
 """Finish reasons that say the answer was cut at a limit, in the providers' own words."""
@@ -45,7 +46,7 @@ def problems(answer: Answer, ask: Ask) -> tuple[str, ...]:
             found.append("empty answer")
         elif ask.tools.response_format is not None and not found:
             found.extend(format_problems(answer.text, not_tools(ask.tools.response_format)))
-    return tuple(found)
+    return tuple(found or doubts(answer, ask))
 
 
 def is_refused(answer: Answer) -> bool:

@@ -2,7 +2,9 @@
 
 from .commands import app
 from .memory import memory_app
+from .train import train_predictor
 
 app.add_typer(memory_app)
+app.command("train")(train_predictor)
 
 __all__ = ["app"]

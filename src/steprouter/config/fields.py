@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 
 from ..models.card import PrefillStyle, Tier
+from ..routing.sufficiency import QUALITY_LOSS
 from ..step.step import StepKind
 from .complaints import Fields
 from .place import StoreFields
@@ -123,6 +124,10 @@ class PolicyFields(Fields):
     rules: tuple[RuleFields, ...] = ()
     kinds: dict[StepKind, Tier] = Field(default_factory=dict)
     nodes: dict[str, StepKind | None] = Field(default_factory=dict)
+    quality_loss: float = QUALITY_LOSS
+    quality_losses: dict[StepKind, float] = Field(default_factory=dict)
+    value_of_failure_usd: float | None = None
+    critical: tuple[StepKind, ...] = ()
     reference: str | None = None
     mode: Literal["route", "observe"] = "route"
     max_attempts: int = 4
@@ -134,6 +139,7 @@ class PolicyFields(Fields):
     hedge: bool = False
     prompt_caching: bool = True
     resume: ResumptionFields = ResumptionFields()
+    predictor: str | None = None
 
 
 class BudgetFields(Fields):

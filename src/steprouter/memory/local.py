@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..step.step import Step
 from .labels import Label, replaces
+from .learned import Learned, Noted, corrected, gained, noted, of_version
 from .outcomes import Counted, Counters, Remembered, Tally, average, count
 from .recall import NOT_KEPT, Missing
 from .remember import Remembrance
@@ -31,17 +32,21 @@ SHELVES = 256
 PER_SHELF = 4096
 """Outcomes kept of each, the newest: as many as a neighbourhood has rows."""
 
+TENANTS = 256
+"""Tenants of which is kept what else they taught, those used last."""
+
 PENDING = 1024
 """Labels that wait for their outcome."""
 
 
 @dataclass(slots=True)
 class Kept:
-    """An outcome with what its tallies counted of it."""
+    """An outcome with what its tallies counted of it, and what was learnt from it besides."""
 
     outcome: Remembered
     kind: Counted
     node: Counted | None
+    note: Noted
     sides: dict[str, Counted] = field(default_factory=dict)
 
 
@@ -64,6 +69,7 @@ class LocalMemory:
         self.sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self.shelves: OrderedDict[tuple[str, str], Shelf] = OrderedDict()
         self.pending: OrderedDict[tuple[str, str], Label] = OrderedDict()
+        self.taught: OrderedDict[str, Learned] = OrderedDict()
 
     def begin(self) -> None:
         """A new lock, in this process."""
@@ -93,7 +99,13 @@ class LocalMemory:
                 return Counters()
             node = step.place.node
             of_node = {} if node is None else dict(shelf.tallies.get(node, {}))
-            return Counters(kind=dict(shelf.tallies.get(None, {})), node=of_node)
+            counters = Counters(kind=dict(shelf.tallies.get(None, {})), node=of_node)
+            return self.taught.get(step.place.tenant, Learned()).counted(counters)
+
+    def learned(self, tenant: str) -> Learned:
+        """What else the tenant's steps have taught."""
+        with self.alone:
+            return self.taught.get(tenant, Learned())
 
     def neighbourhood(self, tenant: str, kind: str, dimension: int) -> Neighbourhood:
         """The tenant's outcomes of a kind that have a vector."""
@@ -135,10 +147,17 @@ class LocalMemory:
         trim(self.shelves, place, SHELVES)
         if outcome.id in shelf.kept:
             return
+        learned = of_version(self.taught.get(tenant, Learned()), outcome.model, outcome.version, now)
+        faded = learned.faded(outcome.model)
+        if outcome.gain is not None:
+            learned = gained(learned, outcome.gain)
+        learned, note = noted(learned, outcome, now)
+        self.teach(tenant, learned)
         shelf.kept[outcome.id] = Kept(
             outcome=outcome,
-            kind=self.counted(shelf, None, outcome, now),
-            node=None if outcome.node is None else self.counted(shelf, outcome.node, outcome, now),
+            kind=self.counted(shelf, None, outcome, now, faded),
+            node=None if outcome.node is None else self.counted(shelf, outcome.node, outcome, now, faded),
+            note=note,
             sides=count_sides(shelf, outcome, outcome.label, {}, now),
         )
         self.show(shelf, outcome, now)
@@ -148,10 +167,16 @@ class LocalMemory:
         if late is not None:
             self.relabel(tenant, late, now)
 
-    def counted(self, shelf: Shelf, node: str | None, outcome: Remembered, now: float) -> Counted:
+    def teach(self, tenant: str, learned: Learned) -> None:
+        """Keep what else a tenant's steps have taught."""
+        self.taught[tenant] = learned
+        trim(self.taught, tenant, TENANTS)
+
+    def counted(self, shelf: Shelf, node: str | None, outcome: Remembered, now: float, faded: float) -> Counted:
         """Count an outcome in one tally."""
         tallies = shelf.tallies.setdefault(node, {})
-        tally, counted = count(tallies.get(outcome.model, Tally()), outcome.label, at=outcome.at, now=now)
+        known = tallies.get(outcome.model, Tally())
+        tally, counted = count(known, outcome.label, at=outcome.at, now=now, faded=faded)
         tallies[outcome.model] = average(tally, outcome)
         return counted
 
@@ -163,9 +188,13 @@ class LocalMemory:
                 continue
             if not replaces(label, kept.outcome.label):
                 return 0
-            kept.kind = self.recounted(shelf, None, kept.outcome, label, kept.kind, now)
+            learned = self.taught.get(tenant, Learned())
+            faded = learned.faded(kept.outcome.model)
+            kept.kind = self.recounted(shelf, None, kept.outcome, label, kept.kind, now, faded)
             if kept.node is not None:
-                kept.node = self.recounted(shelf, kept.outcome.node, kept.outcome, label, kept.node, now)
+                kept.node = self.recounted(shelf, kept.outcome.node, kept.outcome, label, kept.node, now, faded)
+            learned, kept.note = corrected(learned, kept.outcome, label, kept.note, now)
+            self.teach(tenant, learned)
             kept.sides = count_sides(shelf, kept.outcome, label, kept.sides, now)
             kept.outcome = replace(kept.outcome, label=label)
             self.show(shelf, kept.outcome, now)
@@ -179,11 +208,12 @@ class LocalMemory:
         return 2
 
     def recounted(
-        self, shelf: Shelf, node: str | None, outcome: Remembered, label: Label, old: Counted, now: float
+        self, shelf: Shelf, node: str | None, outcome: Remembered, label: Label, old: Counted, now: float, faded: float
     ) -> Counted:
         """Put a label in the place of the one that a tally has counted."""
         tallies = shelf.tallies[node]
-        tallies[outcome.model], counted = count(tallies[outcome.model], label, at=outcome.at, now=now, old=old)
+        known = tallies[outcome.model]
+        tallies[outcome.model], counted = count(known, label, at=outcome.at, now=now, old=old, faded=faded)
         return counted
 
     def of_tenant(self, tenant: str) -> Iterator[Shelf]:
@@ -225,6 +255,7 @@ class LocalMemory:
             if thread is None and user is None:
                 self.sessions = OrderedDict((k, v) for k, v in self.sessions.items() if k[0] != tenant)
                 self.shelves = OrderedDict((k, v) for k, v in self.shelves.items() if k[0] != tenant)
+                self.taught.pop(tenant, None)
             else:
                 self.forget_some(tenant, thread, user)
             return before - len(self.sessions) - sum(len(shelf.kept) for shelf in self.shelves.values())

@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from .learned import AGED_HALF_LIVES
 from .outcomes import HALF_LIFE_SECONDS
 
 S = TypeVar("S", bound=np.generic)
@@ -261,12 +262,22 @@ def nearest(
     return found
 
 
-def masses(near: Near, now: float) -> npt.NDArray[np.float64]:
+def masses(
+    near: Near, now: float, *, aged_before: float = 0.0, aged_half_lives: float = AGED_HALF_LIVES
+) -> npt.NDArray[np.float64]:
     """What each row weighs, (k,), in observations: near, new and sure ones most, a session at most `SESSION_CAP`.
 
     w_i = exp((cos_i − 1) / `WIDTH`) · 2^(−age_i / `HALF_LIFE_SECONDS`) · confidence_i.
+
+    Args:
+        near: The model's nearest rows.
+        now: Unix time in seconds.
+        aged_before: When the model was last found to have changed, Unix time in seconds.
+        aged_half_lives: By how much that makes rows of steps before it older.
     """
     ages = np.maximum(0.0, now - near.at)
+    if aged_before > 0:
+        ages += (near.at < aged_before) * (aged_half_lives * HALF_LIFE_SECONDS)
     distances = np.maximum(0.0, 1.0 - near.cosines)
     weights: npt.NDArray[np.float64] = near.weights * np.exp(
         -distances / WIDTH - ages * (math.log(2) / HALF_LIFE_SECONDS)
@@ -279,12 +290,9 @@ def masses(near: Near, now: float) -> npt.NDArray[np.float64]:
     return weights
 
 
-def evidence(near: Near, now: float) -> tuple[float, float]:
-    """What neighbours add to a model's successes and failures, in observations.
-
-    Args:
-        near: The model's nearest rows.
-        now: Unix time in seconds.
-    """
-    weights = masses(near, now)
+def evidence(
+    near: Near, now: float, *, aged_before: float = 0.0, aged_half_lives: float = AGED_HALF_LIVES
+) -> tuple[float, float]:
+    """What neighbours add to a model's successes and failures, in observations; arguments as of `masses`."""
+    weights = masses(near, now, aged_before=aged_before, aged_half_lives=aged_half_lives)
     return float(weights @ near.scores), float(weights @ (1.0 - near.scores))

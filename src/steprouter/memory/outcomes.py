@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ..models.cost import Usage
 from .labels import Label
+
+if TYPE_CHECKING:
+    from .learned import Gain
 
 OUTCOME_TTL_SECONDS = 90 * 24 * 3600
 """A quarter: prices, models and prompts of an agent seldom stay the same for longer."""
@@ -43,6 +47,10 @@ class Remembered:
         lesson: Whether an example from memory was shown to the model; None where none was at hand.
         example: Which lesson was at hand; None where there was none.
         given: Whether its answer was given; the others were found insufficient before.
+        expected: The probability of success that was expected of it when the step was decided; None if unknown.
+        again: Whether its checks refused it and the answer that was given in the end was the same.
+        version: Digest of the version of the model that answered; None if the provider does not say.
+        gain: What its step teaches; None for the attempts whose answer was not given.
     """
 
     id: str
@@ -61,6 +69,10 @@ class Remembered:
     lesson: bool | None = None
     example: str | None = None
     given: bool = True
+    expected: float | None = None
+    again: bool = False
+    version: int | None = None
+    gain: Gain | None = None
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -84,6 +96,7 @@ class Tally:
         seconds: Average time of an attempt.
         first_token_seconds: Average time to first token.
         usd: Average cost of an attempt.
+        faded: How far alarms had aged the model's counts when this was last counted, in half-lives (`Drift.faded`).
     """
 
     successes: float = 0.0
@@ -95,6 +108,14 @@ class Tally:
     seconds: float = 0.0
     first_token_seconds: float = 0.0
     usd: float = 0.0
+    faded: float = 0.0
+
+    def faded_to(self, faded: float) -> Tally:
+        """The tally as it weighs when alarms have aged the model's counts so far."""
+        if faded <= self.faded:
+            return self
+        left = 2.0 ** (self.faded - faded)
+        return replace(self, successes=self.successes * left, failures=self.failures * left, faded=faded)
 
     def masses(self, now: float) -> tuple[float, float]:
         """Successes and failures as they weigh at `now`."""
@@ -110,14 +131,18 @@ class Counted:
         label: The label.
         number: How many labels the tally had counted with it.
         at: When the step was decided, from which it decays.
+        faded: How far alarms had aged the model's counts then, in half-lives.
     """
 
     label: Label
     number: int
     at: float
+    faded: float = 0.0
 
 
-def count(tally: Tally, new: Label, *, at: float, now: float, old: Counted | None = None) -> tuple[Tally, Counted]:
+def count(
+    tally: Tally, new: Label, *, at: float, now: float, old: Counted | None = None, faded: float = 0.0
+) -> tuple[Tally, Counted]:
     """The tally with a label, in place of `old` where there is one; undoes and redoes to the last digit but one.
 
     A label decays from when its step was decided, not from when it came, so late ones weigh what they should.
@@ -128,20 +153,25 @@ def count(tally: Tally, new: Label, *, at: float, now: float, old: Counted | Non
         at: When the step was decided.
         now: The time of counting.
         old: What was counted for the same record before.
+        faded: How far alarms have aged the model's counts, in half-lives.
     """
-    now = max(now, tally.at)
+    now, faded = max(now, tally.at), max(faded, tally.faded)
     number = tally.labels + (old is None)
-    left = 2.0 ** (-(now - tally.at) / HALF_LIFE_SECONDS - (number - tally.labels) / HALF_LIFE_LABELS)
+    aged = (now - tally.at) / HALF_LIFE_SECONDS + (number - tally.labels) / HALF_LIFE_LABELS + faded - tally.faded
+    left = 2.0**-aged
     successes, failures = tally.successes * left, tally.failures * left
-    counted = Counted(label=new, number=old.number if old else number, at=at)
+    counted = Counted(
+        label=new, number=old.number if old else number, at=at, faded=min(faded, old.faded) if old else faded
+    )
     for sign, one in ((-1, old), (1, counted)):
         if one is not None:
             age = max(0.0, now - at) / HALF_LIFE_SECONDS + (number - one.number) / HALF_LIFE_LABELS
+            age += faded - one.faded
             weight = sign * one.label.confidence * 2.0**-age
             successes += weight * one.label.score
             failures += weight * (1 - one.label.score)
     masses = {"successes": max(0.0, successes), "failures": max(0.0, failures)}
-    return replace(tally, **masses, labels=number, at=now), counted
+    return replace(tally, **masses, labels=number, at=now, faded=faded), counted
 
 
 def average(tally: Tally, outcome: Remembered) -> Tally:

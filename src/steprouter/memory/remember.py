@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
+from ..answering.answer import Answer, ToolCall
 from ..answering.attempt import Attempt
 from ..models.card import Price
 from ..models.cost import cost_usd
@@ -14,10 +16,15 @@ from ..step.read import signature
 from ..step.step import Step
 from .drafts import Draft, Material
 from .labels import Label, Source, label
+from .learned import Gain, Learned
 from .lessons import Example
 from .outcomes import Remembered
 from .recall import Recalled
 from .session import Decided, Session, SessionUpdate, Warm
+from .shift import bucket_of
+
+USUAL_SUCCESS = 0.8
+"""Of a model of which no more is known; only weighs what its refused answers say."""
 
 WARM_SECONDS = 300.0
 """How long providers keep a prompt prefix at least, counted from the request's start (Anthropic; OpenAI: 5–10 min)."""
@@ -47,6 +54,11 @@ class Remembrance:
     draft: Draft | None = field(default=None, repr=False)
     results: str = field(default="", repr=False)
 
+    @property
+    def gain(self) -> Gain | None:
+        """What the step teaches besides; None if nobody answered it."""
+        return next((outcome.gain for outcome in self.outcomes if outcome.gain is not None), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
@@ -61,6 +73,8 @@ class Ended:
         seconds: How long it took.
         examples: What was at hand for each model that had one.
         material: What there is to learn; None where lessons are not kept.
+        expected: With which probability each model was expected to answer well, when the step was decided.
+        charge: What the choice was charged to the ledger; 0 for a proven one.
     """
 
     step: Step
@@ -71,6 +85,8 @@ class Ended:
     seconds: float = 0.0
     examples: Mapping[str, Example] = field(default_factory=dict)
     material: Material | None = field(default=None, repr=False)
+    expected: Mapping[str, float] = field(default_factory=dict)
+    charge: float = 0.0
 
 
 def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Remembrance:
@@ -88,7 +104,7 @@ def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Re
         thread=place.thread,
         user=place.user,
         session=None if place.thread is None else session_update(ended, costs, key),
-        outcomes=outcomes(ended, costs),
+        outcomes=outcomes(ended, costs, key),
         labels=earlier_labels(ended.step, ended.recalled, key),
         draft=None if ended.material is None else draft_with_vector(ended.material.draft, ended.vector),
         results="" if ended.material is None else ended.material.results,
@@ -150,17 +166,17 @@ def warm_prefix(step: Step, given: Attempt | None, examples: Mapping[str, Exampl
     return Warm(digest=prefixes[-1], messages=len(prefixes), tokens=tokens, until=began + WARM_SECONDS)
 
 
-def outcomes(ended: Ended, costs: Sequence[float | None]) -> tuple[Remembered, ...]:
+def outcomes(ended: Ended, costs: Sequence[float | None], key: bytes) -> tuple[Remembered, ...]:
     """What became of the finished attempts; a failed provider says nothing of its model's judgement."""
     found = [
-        outcome(ended, attempt, usd, number)
+        outcome(ended, attempt, usd, number, key)
         for number, (attempt, usd) in enumerate(zip(ended.attempts, costs, strict=True))
         if attempt.answer is not None
     ]
     return tuple(sorted(found, key=lambda one: one.id != ended.step.id))
 
 
-def outcome(ended: Ended, attempt: Attempt, usd: float | None, number: int) -> Remembered:
+def outcome(ended: Ended, attempt: Attempt, usd: float | None, number: int, key: bytes) -> Remembered:
     """What became of one attempt; the given answer bears the step's own id, by which it is labelled later."""
     step, given = ended.step, attempt is ended.answered_by
     example = ended.examples.get(attempt.model)
@@ -171,7 +187,7 @@ def outcome(ended: Ended, attempt: Attempt, usd: float | None, number: int) -> R
         model=attempt.model,
         at=step.started_at,
         vector=ended.vector,
-        label=first_label(step, attempt),
+        label=first_label(ended, attempt),
         thread=step.place.thread,
         user=step.place.user,
         usage=attempt.usage,
@@ -181,16 +197,73 @@ def outcome(ended: Ended, attempt: Attempt, usd: float | None, number: int) -> R
         lesson=None if example is None else example.shown,
         example=None if example is None else example.lesson.id,
         given=given,
+        expected=ended.expected.get(attempt.model),
+        again=not given and bool(attempt.problems) and says_the_same(attempt.answer, answer_of(ended.answered_by)),
+        version=version_of(attempt.answer),
+        gain=gain(ended, key) if given else None,
     )
 
 
-def first_label(step: Step, attempt: Attempt) -> Label:
+def answer_of(attempt: Attempt | None) -> Answer | None:
+    """What an attempt said in full."""
+    return None if attempt is None else attempt.answer
+
+
+def says_the_same(one: Answer | None, other: Answer | None) -> bool:
+    """Whether two answers of a step make the same tool calls, or where there are none say the same text."""
+    if one is None or other is None:
+        return False
+    if one.tool_calls or other.tool_calls:
+        return [called(call) for call in one.tool_calls] == [called(call) for call in other.tool_calls]
+    return one.text.strip() == other.text.strip()
+
+
+def called(call: ToolCall) -> str:
+    """A tool call, the same however its arguments were ordered; what is no JSON object as it was said."""
+    return f"{call.name} {call.raw}" if call.args is None else signature(call.name, call.args)
+
+
+def version_of(answer: Answer | None) -> int | None:
+    """Digest of the version of the model that answered, as its provider names it (`gpt-5.6-2026-05-01`).
+
+    Not of `system_fingerprint`, which tells backends of one version apart and changes back and forth.
+    """
+    name = None if answer is None else answer.details.get("model_name")
+    return int(sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8], 16) if isinstance(name, str) else None
+
+
+def gain(ended: Ended, key: bytes) -> Gain:
+    """What a step teaches that was answered."""
+    step, session = ended.step, ended.recalled.section("session")
+    recent = session.recent if isinstance(session, Session) else ()
+    is_known = step.place.thread is not None and isinstance(session, Session)
+    resembles = any(decided.kind == step.kind for decided in recent)
+    return Gain(
+        kind=str(step.kind),
+        charge=ended.charge,
+        node=step.place.node,
+        begins=all(decided.node != node_digest(step, key) for decided in recent) if is_known else None,
+        bucket=None if ended.vector is None or resembles else bucket_of(ended.vector),
+        at=step.started_at,
+    )
+
+
+def first_label(ended: Ended, attempt: Attempt) -> Label:
     """What the checks alone say of an answer; where there was nothing to check but words, next to nothing."""
+    step = ended.step
     if attempt.problems:
-        return label(step.id, Source.FAILED_CHECK, 0.0, step.started_at)
+        doubt = refusal_doubt(ended, attempt.model)
+        return label(step.id, Source.FAILED_CHECK, 0.0, step.started_at, confidence=doubt)
     called = attempt.answer is not None and attempt.answer.tool_calls
     source = Source.PASSED_CHECK if called or step.needs.json_schema else Source.NO_COMPLAINT
     return label(step.id, source, 1.0, step.started_at)
+
+
+def refusal_doubt(ended: Ended, model: str) -> float:
+    """How likely an answer of a model is wrong that the checks refused."""
+    known = ended.recalled.section("learned")
+    learned = known if isinstance(known, Learned) else Learned()
+    return learned.verifier(str(ended.step.kind)).wrong_if_refused(ended.expected.get(model, USUAL_SUCCESS))
 
 
 def earlier_labels(step: Step, recalled: Recalled, key: bytes) -> tuple[Label, ...]:

@@ -14,22 +14,31 @@ from ..errors import ConfigError
 from .effort import Effort, Efforts, candidate_name, checked
 from .limits import Limits
 
+RANKS = {"low": 0, "mid": 1, "mid_high": 2, "high": 3}
+
 
 class Tier(StrEnum):
-    """How strong a model is, roughly; the prior where nothing has been observed yet."""
+    """How strong a model is, roughly; the prior where nothing has been observed yet.
+
+    Attributes:
+        rank: Position from weakest (0) to strongest (3).
+    """
+
+    rank: int
 
     LOW = "low"
     MID = "mid"
     MID_HIGH = "mid_high"
     HIGH = "high"
 
-    @property
-    def rank(self) -> int:
-        """Position from weakest (0) to strongest (3)."""
-        return RANKS[self.value]
+    def __init__(self, value: str) -> None:
+        self.rank = RANKS[value]
 
 
-RANKS = {tier.value: rank for rank, tier in enumerate(Tier)}
+def lowered(tier: Tier) -> Tier:
+    """The next weaker tier; the weakest stays."""
+    return list(Tier)[max(0, tier.rank - 1)]
+
 
 PrefillStyle = Literal["assistant", "prefix", "partial", "continue_final_message"]
 """How a server is told to go on from a partial turn, which stands last in the conversation: by nothing else than

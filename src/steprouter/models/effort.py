@@ -41,6 +41,7 @@ class Effort:
         base: The card that has it among its efforts, which is the deployment that all of them share.
         settings: What is sent with every call.
         above: How many levels it is above what the model does untold; less than 0 is below.
+        is_weaker: Whether it is so far below that the candidate counts as one tier weaker.
         tokens: How long its answers are expected to be, against what the model does untold.
     """
 
@@ -48,6 +49,7 @@ class Effort:
     base: str
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     above: int = 0
+    is_weaker: bool = False
     tokens: float = 1.0
 
 

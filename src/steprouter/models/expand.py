@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 
 from ..errors import ConfigError
-from .card import RANKS, ModelCard, Tier
+from .card import ModelCard, lowered
 from .catalogue import for_card
 from .effort import DEFAULT, Effort, candidate_name, levels_above, tokens_beside
 
@@ -91,24 +91,25 @@ def candidate(card: ModelCard, name: str, other: ModelCard | None, provider: str
     known, names = known_levels(card), tuple(card.efforts)
     settings = sent(card, name, known, provider)
     above = levels_above(names, name, known.usual)
+    is_weaker = above <= FAR_BELOW
     peer = None if other is None or name not in other.efforts else candidate_name(other.name, name)
     return replace(
         card,
         name=candidate_name(card.name, name),
         efforts=(),
         effort=Effort(
-            name=name, base=card.name, settings=settings, above=above, tokens=tokens_beside(name, known.usual)
+            name=name,
+            base=card.name,
+            settings=settings,
+            above=above,
+            is_weaker=is_weaker,
+            tokens=tokens_beside(name, known.usual),
         ),
-        tier=lowered(card.tier) if above <= FAR_BELOW else card.tier,
+        tier=lowered(card.tier) if card.tier is not None and is_weaker else card.tier,
         # Whoever names the card in a rule means all of them.
         tags=card.tags | {card.name},
         deployment_of=peer,
     )
-
-
-def lowered(tier: Tier | None) -> Tier | None:
-    """The next weaker tier."""
-    return None if tier is None else list(Tier)[max(0, RANKS[tier.value] - 1)]
 
 
 def sent(card: ModelCard, name: str, known: Known, provider: str | None) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Availability:
 
     def trouble(self, model: str) -> str | None:
         """Why a model is not where its price alone would put it, in words; None if nothing is wrong with it."""
-        told = self.why_shut.get(model) or self.late.get(model)
+        told = self.out.get(model) or self.why_shut.get(model) or self.late.get(model)
         if told is None and model in self.penalties:
             return f"counted as {self.penalties[model]:.1f}× dearer, because it slows down or stalls"
         return told

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, takewhile
+from math import isinf
 from types import MappingProxyType
 
 from ..answering.balance import pick, score
@@ -13,15 +14,28 @@ from ..answering.health import Conditions
 from ..errors import NoAbleModel
 from ..memory.lessons import AtHand, Example
 from ..memory.recall import Recalled
-from ..models.card import ModelCard, Tier
-from ..models.cost import Usage, cost_usd
-from ..step.step import Step, StepKind
+from ..models.card import ModelCard
+from ..step.step import Step
 from .availability import ALL_WELL, Availability, availability
+from .contend import (
+    Knowledge,
+    contenders,
+    expected_usd,
+    incumbent_of,
+    is_labelled,
+    knowledge,
+    tier_floor,
+    tier_of,
+    untold,
+)
 from .decision import Candidate, Decision
-from .efforts import expected_tokens
+from .efforts import strength
 from .filters import lacks
-from .policy import RECOVER_PATIENCE, Policy
+from .policy import Policy
+from .predict import NOTHING_FORETOLD, Foretold
 from .rules import Rule
+from .standing import Standing, because, standing
+from .sufficiency import Checks, Choice, Stakes, allowance, choose
 
 
 def decide(
@@ -31,11 +45,12 @@ def decide(
     recalled: Recalled,
     *,
     barred: Mapping[str, str] = MappingProxyType({}),
+    foretold: Foretold = NOTHING_FORETOLD,
 ) -> Decision:
     """The models to try for `step`, in order.
 
-    Among the models that are able, allowed and well, the cheapest of those at least as strong as the step's kind
-    usually needs comes first; then the dearer ones; then, as a last resort, the weaker ones, strongest first.
+    Among the models that are able, allowed and well, the cheapest that is sufficient comes first (`sufficiency`); then
+    the other sufficient ones, by their price; then, as a last resort, the rest, the likeliest to succeed first.
 
     Args:
         step: The step.
@@ -43,6 +58,7 @@ def decide(
         policy: What the user asks.
         recalled: What is known.
         barred: Models that cannot take the conversation, and why.
+        foretold: What a trained predictor says of this step; the step-kind table is asked of models it does not know.
 
     Raises:
         NoAbleModel: No model is able and allowed; the message says what each lacks.
@@ -57,25 +73,33 @@ def decide(
         listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
         advice = "mend what is out" if refused.keys() == now.out.keys() else "add a model, or widen the rule"
         raise NoAbleModel(f"no model can take this {step.kind} step ({listed}); {advice}")
-    floor = tier_floor(step, policy)
     examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
-    costs = {card.name: expected_usd(card, step, examples.get(card.name)) for card in cards}
+    known = knowledge(recalled, step.started_at)
+    well = [card for card in cards if refused.get(card.name) is None or refused[card.name] == now.out.get(card.name)]
+    costs = {
+        card.name: expected_usd(card, step, known, foretold, example_tokens=tokens_of(examples, card)) for card in well
+    }
     reference = reference_card(able, policy)
-    spare: dict[str, str] = {}
-    if now.shut:
-        # A model whose circuit is open is left out while another is not; if all are, the one due soonest comes first.
-        spare |= shut_of(able, now)
-    if conditions.near and policy.mode == "route":
-        spare |= too_dear([c for c in able if c.name not in spare], costs, reference, conditions.near[0])
-    ordered = [card for card in able if card.name not in spare]
-    ordered.sort(key=lambda card: order_key(card, floor, costs[card.name], now))
-    ordered = balanced(ordered, costs, conditions, now, step)
-    first = Standing(step=step, floor=floor, first=ordered[0], costs=costs, now=now, able=able)
-    kept = [candidate(c, costs[c.name], standing(c, first), example=examples.get(c.name)) for c in ordered]
+    spare = left_out(able, costs, reference, conditions, now, is_routed=policy.mode == "route")
+    free = [card for card in able if card.name not in spare]
+    asked = Asked(step=step, policy=policy, known=known, costs=costs, foretold=foretold)
+    choice = chosen(free, asked, now)
+    ordered = balanced(in_order(free, choice, now), costs, conditions, now, step)
+    told = Standing(
+        step=step,
+        floor=tier_floor(step, policy),
+        first=ordered[0],
+        costs=costs,
+        now=now,
+        choice=choice,
+        better={} if now.is_clear and not spare else hindered(ordered[0], ordered_if_well(well, asked), now, spare),
+        untold=untold(able, known),
+    )
+    kept = [candidate(c, costs, standing(c, told), choice, example=examples.get(c.name)) for c in ordered]
     if policy.mode == "observe":
         kept = reference_first(kept, reference.name, spare)
     lost = [
-        candidate(c, costs[c.name], refused.get(c.name) or spare[c.name], kept=False, is_spare=c.name in spare)
+        candidate(c, costs, refused.get(c.name) or spare[c.name], choice, kept=False, is_spare=c.name in spare)
         for c in cards
         if c.name in refused or c.name in spare
     ]
@@ -84,7 +108,139 @@ def decide(
         reason=because(kept, rule),
         rule=rule.name if rule else None,
         reference=reference.name,
+        target=choice.target,
+        charge=choice.charge if policy.mode == "route" else 0.0,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a choice is made from beside the models.
+
+    Attributes:
+        step: The step.
+        policy: What the user asks.
+        known: What memory holds.
+        costs: What the step is expected to cost on each model.
+        foretold: What a trained predictor says.
+    """
+
+    step: Step
+    policy: Policy
+    known: Knowledge
+    costs: Mapping[str, float | None]
+    foretold: Foretold
+
+
+def chosen(cards: Sequence[ModelCard], asked: Asked, now: Availability) -> Choice:
+    """The choice among `cards`, the strongest of which sets the standard unless the user names another."""
+    reference = reference_card(cards, asked.policy).name
+    weighed = contenders(
+        asked.step,
+        able=cards,
+        policy=asked.policy,
+        known=asked.known,
+        costs=asked.costs,
+        reference=reference,
+        now=now,
+        foretold=asked.foretold,
+    )
+    return choose(weighed, stakes(asked, reference), penalties=now.penalties)
+
+
+def stakes(asked: Asked, reference: str) -> Stakes:
+    """What the choice turns on beside the models."""
+    step, policy, learned = asked.step, asked.policy, asked.known.learned
+    loss = policy.loss_for(step.kind)
+    detection, false_alarm = learned.verifier(str(step.kind)).rates() if policy.escalate else (0.0, 0.0)
+    return Stakes(
+        reference=reference,
+        quality_loss=loss,
+        value_of_failure_usd=policy.value_of_failure_usd,
+        checks=Checks(detection=detection, false_alarm=false_alarm),
+        allowance=allowance(learned.ledger.decisions, learned.ledger.charged, loss),
+        incumbent=incumbent_of(step, asked.known.session),
+        is_locked=step.evidence.holds_thoughts,
+        is_irreversible=step.kind in policy.critical,
+        is_labelled=is_labelled(asked.known.counters, reference),
+        seconds_left=seconds_left(step, policy),
+    )
+
+
+def seconds_left(step: Step, policy: Policy) -> float | None:
+    """How long the step may take: what the policy and the graph allow, whichever is less."""
+    limits = [one for one in (policy.deadline_seconds, step.place.deadline_seconds) if one is not None]
+    return min(limits, default=None)
+
+
+def tokens_of(examples: Mapping[str, Example], card: ModelCard) -> int:
+    """What a shown example adds to a model's prompt."""
+    example = examples.get(card.name)
+    return example.lesson.tokens if example is not None and example.shown else 0
+
+
+def left_out(
+    able: Sequence[ModelCard],
+    costs: Mapping[str, float | None],
+    reference: ModelCard,
+    conditions: Conditions,
+    now: Availability,
+    *,
+    is_routed: bool,
+) -> dict[str, str]:
+    """Which able models are not to be tried, and why: an open circuit, a budget past its threshold."""
+    spare = shut_of(able, now) if now.shut else {}
+    if conditions.near and is_routed:
+        spare |= too_dear([c for c in able if c.name not in spare], costs, reference, conditions.near[0])
+    return spare
+
+
+def in_order(free: Sequence[ModelCard], choice: Choice, now: Availability) -> list[ModelCard]:
+    """The models in the order to try them.
+
+    The chosen one comes first; then those that are sufficient, by their price; then, as a last resort, the others, the
+    likeliest to succeed first. Of those whose circuits are all open the one due soonest comes before all.
+    """
+    first = next(card for card in free if card.name == choice.model)
+
+    def key(card: ModelCard) -> tuple[float, ...]:
+        row, name = choice.weighed[card.name], card.name
+        due, is_late = now.shut.get(name, 0.0), name in now.late
+        slower = now.penalties.get(name, 1.0)
+        if is_peer(card, first):
+            return (due, 0, is_late)
+        if choice.is_sufficient(name):
+            return (
+                due,
+                1,
+                is_late,
+                row.price_usd,
+                slower,
+                0.0 if isinf(row.price_usd) else row.loss,
+                tier_of(card).rank,
+            )
+        return (due, 2, is_late, -row.success, row.price_usd, slower)
+
+    return sorted(free, key=key)
+
+
+def ordered_if_well(cards: Sequence[ModelCard], asked: Asked) -> list[ModelCard]:
+    """The order if nothing stood in anybody's way."""
+    return in_order(cards, chosen(cards, asked, ALL_WELL), ALL_WELL)
+
+
+def hindered(
+    first: ModelCard, ordered: Sequence[ModelCard], now: Availability, spare: Mapping[str, str]
+) -> dict[str, str]:
+    """The models that stand before the first if all is well, each with what stands in its way."""
+    names = [card.name for card in takewhile(lambda card: card is not first, ordered)]
+    return {name: why for name in names if (why := now.trouble(name) or spare.get(name))}
+
+
+def is_peer(card: ModelCard, other: ModelCard) -> bool:
+    """Whether two cards are deployments of one model at one price, of which the less busy comes first."""
+    same = (card.deployment_of or card.name) == (other.deployment_of or other.name)
+    return card is other or (same and card.price == other.price)
 
 
 def conditions_of(recalled: Recalled) -> Conditions:
@@ -161,32 +317,6 @@ def refusal(card: ModelCard, step: Step, rule: Rule | None, barred: Mapping[str,
     return lacks(card, step.needs) or barred.get(card.name)
 
 
-def tier_floor(step: Step, policy: Policy) -> Tier:
-    """The weakest tier taken to be sufficient; recovery moves up when patience has run out."""
-    floor = policy.tier_for(step.kind)
-    if step.kind is StepKind.RECOVER and step.evidence.consecutive_errors > RECOVER_PATIENCE:
-        raised = min(floor.rank + step.evidence.consecutive_errors - RECOVER_PATIENCE, Tier.HIGH.rank)
-        return list(Tier)[raised]
-    return floor
-
-
-def tier_of(card: ModelCard) -> Tier:
-    """The model's tier; mid where nobody knows."""
-    return card.tier or Tier.MID
-
-
-def order_key(card: ModelCard, floor: Tier, usd: float | None, now: Availability) -> tuple[float, ...]:
-    """Sufficient before insufficient; at hand before busy; cheap before dear; among the insufficient, strong first."""
-    rank, is_late = tier_of(card).rank, card.name in now.late
-    due = now.shut.get(card.name, 0.0)
-    short = rank < floor.rank
-    # An unknown price sorts as the dearest: it must never win by being unknown.
-    price = float("inf") if usd is None else usd * now.penalties.get(card.name, 1.0)
-    # Of those that cost nothing, and of those whose price nobody knows, the healthier comes first.
-    slower = now.penalties.get(card.name, 1.0)
-    return (due, short, is_late, -rank, price, slower) if short else (due, short, is_late, price, slower, rank)
-
-
 def examples_for(step: Step, able: Sequence[ModelCard], rule: Rule | None, recalled: Recalled) -> Mapping[str, Example]:
     """The lesson that is at hand for each able model, where its window has room for one."""
     known = recalled.section("lessons")
@@ -202,25 +332,19 @@ def examples_for(step: Step, able: Sequence[ModelCard], rule: Rule | None, recal
     return found
 
 
-def expected_usd(card: ModelCard, step: Step, example: Example | None = None) -> float | None:
-    """Expected cost of `step` on `card` with a cold prompt cache; None where the price is unknown."""
-    more = example.lesson.tokens if example is not None and example.shown else 0
-    output = expected_tokens(card, step.kind)
-    output = min(output, step.needs.output_tokens or output)
-    prompt = step.needs.input_tokens + more
-    return cost_usd(Usage(input_tokens=prompt, output_tokens=output, estimated=True), card.price)
-
-
 def reference_card(able: Sequence[ModelCard], policy: Policy) -> ModelCard:
     """The model savings are counted against: the stated one if it is able, else the strongest able one."""
     stated = next((card for card in able if card.name == policy.reference), None)
-    return stated or max(able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else 0.0))
+    return stated or max(
+        able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else -1.0, strength(card))
+    )
 
 
 def candidate(
     card: ModelCard,
-    usd: float | None,
+    costs: Mapping[str, float | None],
     reason: str,
+    choice: Choice,
     *,
     kept: bool = True,
     is_spare: bool = False,
@@ -235,75 +359,8 @@ def candidate(
         kept=kept,
         reason=reason,
         is_spare=is_spare,
-        expected_usd=usd,
+        expected_usd=costs.get(card.name),
         example=example,
+        weighed=choice.weighed.get(card.name),
+        fate=choice.fates.get(card.name),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What the reasons of a decision are told from.
-
-    Attributes:
-        step: The step.
-        floor: The weakest tier taken to be sufficient for it.
-        first: The model that comes first.
-        costs: What each model is expected to cost, by name.
-        now: What stands in the way of models.
-        able: The models that are able and allowed.
-    """
-
-    step: Step
-    floor: Tier
-    first: ModelCard
-    costs: Mapping[str, float | None]
-    now: Availability
-    able: Sequence[ModelCard]
-
-
-def standing(card: ModelCard, told: Standing) -> str:
-    """Why an able model stands where it stands, its health included."""
-    why, now = price_standing(card, told), told.now
-    if now.is_clear:
-        return why
-    if card is told.first:
-        return "; ".join([why, *before_first(told)])
-    return f"{why}; {trouble}" if (trouble := now.trouble(card.name)) else why
-
-
-def before_first(told: Standing) -> list[str]:
-    """What is wrong with the first, and with those that would come before it if all were well."""
-    now, first = told.now, told.first
-    own = order_key(first, told.floor, told.costs[first.name], ALL_WELL)
-    better = [c for c in told.able if order_key(c, told.floor, told.costs[c.name], ALL_WELL) < own]
-    troubles = [(c.name, trouble) for c in better if c is not first and (trouble := now.trouble(c.name))]
-    notes = [f"{name} would come first, but: {trouble}" for name, trouble in troubles]
-    if first.name in now.shut:
-        return [f"no circuit is due sooner: {now.why_shut[first.name]}", *notes]
-    return [*notes, *filter(None, [now.trouble(first.name)])]
-
-
-def price_standing(card: ModelCard, told: Standing) -> str:
-    """Why an able model stands where it stands by tier and price."""
-    tier, first, floor, kind = tier_of(card), told.first, told.floor, told.step.kind
-    if tier.rank < floor.rank:
-        return f"last resort: tier {tier} is below {floor} for {kind}"
-    usd, best = told.costs[card.name], told.costs[first.name]
-    if card is first:
-        known = "price unknown" if usd is None else f"~${usd:.6f}"
-        cheapest = f"cheapest of tier {floor} or above"
-        return f"{cheapest}{'' if told.now.is_clear else ' that is at hand'}, which {kind} needs ({known})"
-    if usd is None:
-        return "price unknown, so never first"
-    if usd == best:
-        return f"costs as much as {first.name}"
-    if best:
-        return f"{usd / best:.1f}× the cost of {first.name}"
-    return f"~${usd:.6f}, dearer than {first.name}"
-
-
-def because(kept: Sequence[Candidate], rule: Rule | None) -> str:
-    """The decision in one sentence."""
-    only = " (the only able model)" if len(kept) == 1 else ""
-    by_rule = f"rule {rule.name!r}; " if rule else ""
-    return f"{by_rule}{kept[0].model}: {kept[0].reason}{only}"

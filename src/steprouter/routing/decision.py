@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..memory.lessons import Example
 from ..models.card import Tier
+from .sufficiency import Fate, Weighed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class Candidate:
         expected_usd: Expected cost of the step on this model, a shown example included; None where its price is
             unknown.
         example: A lesson that was at hand for this model, shown or withheld; None if there was none.
+        weighed: Its odds and costs as the choice weighed them; None where it could not be chosen.
+        fate: Why it was chosen or not; None where it could not be.
     """
 
     model: str
@@ -32,6 +35,8 @@ class Candidate:
     is_spare: bool = False
     expected_usd: float | None = None
     example: Example | None = field(default=None, repr=False)
+    weighed: Weighed | None = field(default=None, repr=False)
+    fate: Fate | None = None
 
     @property
     def lesson_tokens(self) -> int:
@@ -48,6 +53,9 @@ class Decision:
         reason: Why the first one is first, in words.
         rule: Name of the rule that matched, if any.
         reference: The model whose cost the saving is counted against.
+        target: The chance of success that was sufficient; None where nothing was weighed.
+        charge: What the regret ledger is charged for it, in wrong answers.
+        step_id: The step, by which what became of it can be reported; empty where it was not asked for as advice.
         propensity: Probability with which this order was chosen; 1 where nothing was drawn.
     """
 
@@ -55,6 +63,9 @@ class Decision:
     reason: str
     rule: str | None = None
     reference: str | None = None
+    target: float | None = None
+    charge: float = 0.0
+    step_id: str = ""
     propensity: float = 1.0
 
     @property
@@ -71,6 +82,11 @@ class Decision:
     def examples(self) -> Mapping[str, Example]:
         """The examples that were at hand, by model."""
         return {c.model: c.example for c in self.candidates if c.example is not None}
+
+    @property
+    def expected(self) -> Mapping[str, float]:
+        """With which probability each model was expected to answer well by itself, where it was weighed."""
+        return {c.model: c.weighed.odds.success for c in self.candidates if c.weighed is not None}
 
     def candidate(self, model: str) -> Candidate:
         """What the decision says of `model`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -10,8 +10,10 @@ from ..errors import ConfigError
 from ..models.card import ModelCard, Tier
 from ..step.step import StepKind
 from .content_filter import ContentFilter
+from .predict import Predictor
 from .resumption import Resumption
 from .rules import Rule, check_rules, refuse_unknown
+from .sufficiency import QUALITY_LOSS
 
 KIND_TIERS: Mapping[StepKind, Tier] = {
     StepKind.PLAN: Tier.HIGH,
@@ -64,6 +66,10 @@ class Policy:
         rules: Stated preferences, the first match counts.
         kinds: Weakest tier for a kind, over the built-in table.
         nodes: What kind of step each node of the graph makes; also the list of nodes that rules may name.
+        quality_loss: What a step may lose on the reference's chance of success, on average, 0 to 1.
+        quality_losses: The same for single kinds.
+        value_of_failure_usd: What a wrong answer costs you, in USD; None derives it from `quality_loss`.
+        critical: Kinds of step at which nothing unproven is tried.
         reference: The model savings are counted against and `observe` uses; None takes the strongest.
         mode: `route`, or `observe` to decide and record but always answer with the reference.
         max_attempts: Calls of models for one step at most, escalations included.
@@ -78,12 +84,18 @@ class Policy:
             first to begin answers. At most 2 % of the calls.
         prompt_caching: Mark prompts for the providers' prompt caches (Anthropic), and name the thread to them by a
             digest (OpenAI).
+        predictor: What foretells who is sufficient before an outcome is known: the path of a file that `steprouter
+            train` wrote, or any `Predictor`. None asks the step-kind table.
         resume: How answers are gone on with whose stream broke after part of them was shown.
     """
 
     rules: tuple[Rule, ...] = ()
     kinds: Mapping[StepKind, Tier] = field(default_factory=dict)
     nodes: Mapping[str, StepKind | None] = field(default_factory=dict)
+    quality_loss: float = QUALITY_LOSS
+    quality_losses: Mapping[StepKind, float] = field(default_factory=dict)
+    value_of_failure_usd: float | None = None
+    critical: Collection[StepKind] = frozenset()
     reference: str | None = None
     mode: Literal["route", "observe"] = "route"
     max_attempts: int = 4
@@ -95,10 +107,24 @@ class Policy:
     hedge: bool = False
     prompt_caching: bool = True
     resume: Resumption = field(default_factory=Resumption)
+    predictor: str | Predictor | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(self.rules))
         object.__setattr__(self, "kinds", {read(StepKind, k): read(Tier, t) for k, t in self.kinds.items()})
+        losses = {read(StepKind, kind): loss for kind, loss in self.quality_losses.items()}
+        object.__setattr__(self, "quality_losses", losses)
+        object.__setattr__(self, "critical", frozenset(read(StepKind, kind) for kind in self.critical))
+        for name, loss in (
+            ("quality_loss", self.quality_loss),
+            *((f"quality_losses[{k}]", v) for k, v in losses.items()),
+        ):
+            if not 0 <= loss <= 1:
+                raise ConfigError(
+                    f"{name} must be between 0 and 1, got {loss!r}; 0.03 lets 3 steps in 100 go wrong more"
+                )
+        if self.value_of_failure_usd is not None and not 0 <= self.value_of_failure_usd < float("inf"):
+            raise ConfigError(f"value_of_failure_usd must be 0 or more, or None, got {self.value_of_failure_usd!r}")
         nodes = {node: None if k is None else read(StepKind, k) for node, k in self.nodes.items()}
         object.__setattr__(self, "nodes", nodes)
         if not isinstance(self.content_filter, ContentFilter):
@@ -130,6 +156,10 @@ class Policy:
     def tier_for(self, kind: StepKind) -> Tier:
         """The weakest tier that is taken to be sufficient for `kind`."""
         return self.kinds.get(kind, KIND_TIERS[kind])
+
+    def loss_for(self, kind: StepKind) -> float:
+        """What a step of `kind` may lose on the reference's chance of success, on average."""
+        return self.quality_losses.get(kind, self.quality_loss)
 
     @property
     def node_kinds(self) -> dict[str, StepKind]:

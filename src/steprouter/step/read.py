@@ -17,6 +17,12 @@ from .text import asked_text
 
 IMAGE_TYPES = frozenset({"image", "image_url", "input_image"})
 AUDIO_TYPES = frozenset({"audio", "input_audio"})
+THOUGHTS = frozenset({
+    "thinking", "redacted_thinking", "reasoning", "reasoning_content", "reasoning_details", "thinking_blocks",
+    "__gemini_function_call_thought_signatures__",
+})  # fmt: skip
+"""Blocks and additional arguments in which LangChain's integrations keep what a model thought."""
+
 FILE_TYPES = frozenset({"file", "input_file", "document", "video"})
 
 
@@ -68,6 +74,7 @@ def read_evidence(messages: Sequence[BaseMessage]) -> Evidence:
         repeated_call=repeats_a_call(since_human),
         last_model=last_model(messages),
         verdict=read_verdict(messages),
+        holds_thoughts=holds_thoughts(messages),
     )
 
 
@@ -82,6 +89,35 @@ def read_verdict(messages: Sequence[BaseMessage]) -> Verdict | None:
         else:
             return Verdict(step_id=step_of(message), good=sum(results) / len(results))
     return None
+
+
+def holds_thoughts(messages: Sequence[BaseMessage]) -> bool:
+    """Whether the conversation ends with results of tools that were called in a turn with thoughts.
+
+    Another provider's model has to go on without these: Claude's signed thoughts, OpenAI's reasoning items, Gemini's
+    thought signatures.
+    """
+    if not messages or not isinstance(messages[-1], ToolMessage):
+        return False
+    for message in reversed(messages):
+        if isinstance(message, AIMessage):
+            if not THOUGHTS.isdisjoint(message.additional_kwargs):
+                return True
+            return any(type_of(block) in THOUGHTS or "thought_signature" in block for block in blocks_of(message))
+        if not isinstance(message, ToolMessage):
+            return False
+    return False
+
+
+def blocks_of(message: BaseMessage) -> Iterator[dict[str, Any]]:
+    """The blocks of a message's content; plain text has none."""
+    if isinstance(message.content, list):
+        yield from (block for block in message.content if isinstance(block, dict))
+
+
+def type_of(block: Mapping[str, Any]) -> str:
+    """What a block is."""
+    return str(block.get("type", ""))
 
 
 def after_last_human(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
@@ -153,7 +189,4 @@ def read_needs(ask: Ask) -> Needs:
 def block_types(messages: Sequence[BaseMessage]) -> Iterator[str]:
     """The types of all content blocks; plain text has none."""
     for message in messages:
-        if isinstance(message.content, list):
-            for block in message.content:
-                if isinstance(block, dict):
-                    yield str(block.get("type", ""))
+        yield from map(type_of, blocks_of(message))

@@ -108,6 +108,8 @@ class Evidence:
         repeated_call: The last tool call was made before with the same arguments since the last human message.
         last_model: The model that wrote the last AI message, as this router named it.
         verdict: How the tools fared that were called last, if the prompt ends with their results.
+        holds_thoughts: The turn whose tool results end the prompt holds thoughts that only its model's provider can
+            go on from.
     """
 
     turns: int = 0
@@ -117,6 +119,7 @@ class Evidence:
     repeated_call: bool = False
     last_model: str | None = None
     verdict: Verdict | None = None
+    holds_thoughts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

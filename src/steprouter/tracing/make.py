@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..answering.attempt import Attempt
 from ..answering.failures import Failure
@@ -66,6 +67,9 @@ def make_trace(
         ),
         passed=tuple(passed_record(one) for one in progress.passed),
         reference=decision.reference,
+        target=decision.target,
+        ventured=decision.charge,
+        propensity=decision.propensity,
         cost_usd=cost,
         reference_cost_usd=reference_cost,
         saved_usd=None if cost is None or reference_cost is None else reference_cost - cost,
@@ -77,6 +81,19 @@ def make_trace(
 
 def candidate_record(candidate: Candidate) -> CandidateRecord:
     """A candidate as the trace keeps it."""
+    weighed = candidate.weighed
+    figures: dict[str, Any] = (
+        {}
+        if weighed is None
+        else {
+            "success": round(weighed.success, 4),
+            "sd": round(weighed.sd, 4),
+            "total_usd": weighed.usd,
+            "expected_seconds": weighed.seconds or None,
+            "outcomes": round(weighed.odds.mass, 2),
+            "fate": None if candidate.fate is None else str(candidate.fate),
+        }
+    )
     return CandidateRecord(
         model=candidate.model,
         tier=str(candidate.tier),
@@ -84,6 +101,7 @@ def candidate_record(candidate: Candidate) -> CandidateRecord:
         reason=candidate.reason,
         expected_usd=candidate.expected_usd,
         lesson_tokens=candidate.lesson_tokens,
+        **figures,
     )
 
 

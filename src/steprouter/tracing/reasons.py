@@ -10,8 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..models.card import Tier
-from .record import AttemptRecord, CandidateRecord, PassedRecord, Trace
+from .record import AttemptRecord, PassedRecord, Trace
 from .wording import TEXT_CHARACTERS, duration, listed, name, visible
 
 BARRIERS = tuple(
@@ -149,6 +148,10 @@ def barrier(why: str) -> str:
     return next((match.expand(short) for match, short in found if match is not None), why)
 
 
+STAYS = "the session is on it"
+LIKELY = {"cheapest that is": "cheapest sufficient: ", "no cheaper model is": "needed: "}
+
+
 def decided(trace: Trace, why: str) -> str:
     """Why the first model was first, without the figures that the story has."""
     rule = f"rule {trace.rule!r}: " if trace.rule else ""
@@ -156,45 +159,27 @@ def decided(trace: Trace, why: str) -> str:
         away = re.search(r", but the reference (.+?) cannot be asked: (.+?)(?:;|$)", why[:TEXT_CHARACTERS])
         observed = "the reference answers" if away is None else f"{away[1]} cannot be asked: {barrier(away[2])}"
         return f"{rule}observe mode: {observed}"
-    if blocked := ahead(trace, why):
+    if blocked := ahead(why):
         return rule + "; ".join(f"instead of {name(model)}: {barrier(trouble)}" for model, trouble in blocked.items())
     if "no circuit is due sooner" in why:
         return f"{rule}every circuit is open, this one is due first"
-    reason = re.split(r", which | \(|; ", why, maxsplit=1)[0]
-    return rule + re.sub(r"\b(tier \w+) or above( that is at hand)?$", r"\1+", reason)
+    reason = re.split(r", which | \(|; |, \d+% are needed", why, maxsplit=1)[0]
+    if reason.startswith(STAYS):
+        return f"{rule}stays: a switch saves too little"
+    reason = reason.replace(", checks and escalation included", "").replace(" that is at hand", "")
+    reason = re.sub(
+        r"^(cheapest that is|no cheaper model is) sufficient: (.*?) ±.*", lambda m: LIKELY[m[1]] + m[2], reason
+    )
+    return rule + re.sub(r"\b(tier \w+) or above$", r"\1+", reason)
 
 
-def ahead(trace: Trace, why: str) -> Mapping[str, str]:
+def ahead(why: str) -> Mapping[str, str]:
     """Who would have been asked first, and what stood in the way, at length.
 
     Args:
-        trace: The step.
         why: Why its first model was first.
     """
-    noted = dict(part.split(FIRST_BUT, 1) for part in why.split("; ") if FIRST_BUT in part)
-    first = next((c for c in trace.candidates if c.model == trace.model), None)
-    left_out = [] if first is None else [c for c in trace.candidates if is_ill(c) and is_better(c, first, why)]
-    return {c.model: c.reason for c in left_out if c.model not in noted} | noted
-
-
-def is_ill(candidate: CandidateRecord) -> bool:
-    """Whether a model was left out for what may pass, and not for what it is."""
-    return not candidate.kept and barrier(candidate.reason) != candidate.reason
-
-
-def is_better(other: CandidateRecord, first: CandidateRecord, why: str) -> bool:
-    """Whether a model would come before the first: strong enough and cheaper, or the first is only a last resort."""
-    floor = re.search(r"of tier (\w+) or above", why)
-    if floor is None:
-        return "last resort" in why and rank(other.tier) > rank(first.tier)
-    if rank(other.tier) < rank(floor[1]) or other.expected_usd is None:
-        return False
-    return first.expected_usd is None or other.expected_usd < first.expected_usd
-
-
-def rank(tier: str) -> int:
-    """How strong a tier is; a tier of a newer version is taken to be the weakest."""
-    return Tier(tier).rank if tier in list(Tier) else 0
+    return dict(part.split(FIRST_BUT, 1) for part in why.split("; ") if FIRST_BUT in part)
 
 
 def distinct(clauses: Iterable[str]) -> Sequence[str]:

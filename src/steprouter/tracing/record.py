@@ -29,6 +29,13 @@ class CandidateRecord(Part):
         reason: Why it stood where it stood, or why it was refused.
         expected_usd: Expected cost of the step on it; None where its price is unknown.
         lesson_tokens: Prompt tokens that a shown lesson adds.
+        success: Chance that it does the step well, an escalation after failed checks included; None where it was not
+            weighed, because it could not be chosen.
+        sd: Standard deviation of that.
+        total_usd: Expected cost, that escalation included.
+        expected_seconds: Expected time, that escalation included; None where nothing is known of its speed.
+        outcomes: Outcomes at this kind of step that this rests on, decayed.
+        fate: Why it was chosen or not, in a word (`chosen`, `dearer`, `weak`, `unproven`, …).
     """
 
     model: str
@@ -37,6 +44,12 @@ class CandidateRecord(Part):
     reason: str
     expected_usd: float | None = None
     lesson_tokens: int = 0
+    success: float | None = None
+    sd: float | None = None
+    total_usd: float | None = None
+    expected_seconds: float | None = None
+    outcomes: float | None = None
+    fate: str | None = None
 
 
 class LessonRecord(Part):
@@ -204,7 +217,10 @@ class Trace(Part):
         attempts: What was tried, in order.
         passed: Models that could not be asked, in order.
         cache: Whether the semantic cache answered.
-        reference: The model that savings are counted against.
+        reference: The model that sets the standard and that savings are counted against.
+        target: The chance of success that was sufficient; None where nothing was weighed.
+        ventured: What the decision was expected to lose against the reference, where an unproven model was tried.
+        propensity: Probability with which the decision was made; 1 where nothing was drawn.
         cost_usd: All attempts together; None if the price of any is unknown.
         reference_cost_usd: What the answering attempt's tokens would have cost on the reference.
         saved_usd: The difference, with its honest sign; None if either is unknown.
@@ -234,6 +250,9 @@ class Trace(Part):
     passed: tuple[PassedRecord, ...] = ()
     cache: Literal["off", "miss", "hit"] = "off"
     reference: str | None = None
+    target: float | None = None
+    ventured: float = 0.0
+    propensity: float = 1.0
     cost_usd: float | None = None
     reference_cost_usd: float | None = None
     saved_usd: float | None = None

@@ -148,7 +148,7 @@ def first_choice(trace: Trace) -> str:
     """Why the first answered, and who would have before it."""
     model, reason = name(trace.model), because(trace)
     best = "" if trace.outcome == "sufficient" else ", as the best there was,"
-    blocked = ahead(trace, reason) if not reason.startswith("observe mode") else {}
+    blocked = ahead(reason) if not reason.startswith("observe mode") else {}
     if not blocked:
         return f"{model} answered{best}: {reason}"
     others = listed([f"{name(one)} ({visible(barrier(why), 160)})" for one, why in blocked.items()])
@@ -170,15 +170,23 @@ def candidates_table(candidates: Sequence[CandidateRecord]) -> RenderableType:
             Column(header="model", cells=styled(name(c.model) for c in candidates), least=8),
             Column(header="", cells=styled("kept" if c.kept else "refused" for c in candidates)),
             Column(header="tier", cells=styled(name(c.tier) for c in candidates), rank=2),
+            Column(header="odds", cells=styled(odds(c) for c in candidates), rank=3, right=True),
             Column(
                 header="expected cost",
-                cells=styled(money(c.expected_usd) for c in candidates),
+                cells=styled(money(c.expected_usd if c.total_usd is None else c.total_usd) for c in candidates),
                 rank=1,
                 right=True,
             ),
             Column(header="reason", cells=styled(visible(c.reason) for c in candidates), least=24),
         )
     )
+
+
+def odds(candidate: CandidateRecord) -> str:
+    """How likely a candidate was to do the step well, and how sure that was."""
+    if candidate.success is None or candidate.sd is None:
+        return "–"
+    return f"{candidate.success:.0%} ±{candidate.sd:.0%}"
 
 
 def attempts_table(attempts: Sequence[AttemptRecord]) -> RenderableType:

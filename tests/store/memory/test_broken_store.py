@@ -228,12 +228,13 @@ async def test_a_thousand_recalls_of_a_frozen_store_hold_up_no_loop(
 
 def test_what_came_before_a_reply_was_cut_is_used(wire: Wire, wired: RedisMemory) -> None:
     wired.write([remembrance(1)], NOW)
-    wire.pass_on = 1 << 20
     wired.recall(step(), None)
+    wire.pass_on = 1 << 20
+    RedisMemory(wired.connection, KEYS, SPACE).recall(step(), None)
     whole = (1 << 20) - wire.pass_on
-    wire.pass_on = whole - 1  # the counters, which come last, are cut in the middle
+    wire.pass_on = whole - 1  # what was learnt, which comes last, is cut in the middle
     found = RedisMemory(wired.connection, KEYS, SPACE).recall(step(), None)
-    assert (found["session"].steps, "counters" in found) == (1, False)
+    assert (found["session"].steps, "counters" in found, "learned" in found) == (1, True, False)
     assert found["store"].degraded
 
 
@@ -245,7 +246,7 @@ async def test_what_came_before_an_async_reply_was_cut_is_used(wire: Wire, wired
     await fresh.arecall(step(), None)
     wire.pass_on = (1 << 20) - wire.pass_on - 1
     found = await RedisMemory(wired.connection, KEYS, SPACE).arecall(step(), None)
-    assert (found["session"].steps, "counters" in found) == (1, False)
+    assert (found["session"].steps, "counters" in found, "learned" in found) == (1, True, False)
     assert found["store"].degraded
     await wired.connection.aclose()
 

@@ -116,7 +116,7 @@ def test_other_threads_users_and_tenants_keep_all_they_have(connection: Connecti
     after = everything(connection)
     assert after.keys() == before.keys()
     changed = {key.rpartition(b":")[2] for key in after if after[key] != before[key]}
-    assert changed <= {b"counters-chat", KEYS.id_tag("acme", "agent").encode()}
+    assert changed <= {b"counters-chat", b"learned", KEYS.id_tag("acme", "agent").encode()}
 
 
 def test_in_a_shared_thread_only_what_names_another_user_stays(connection: Connection, custody: Custody) -> None:

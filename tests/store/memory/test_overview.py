@@ -68,7 +68,14 @@ def test_an_overview_counts_each_sort_and_names_what_is_newer(connection: Connec
     keep_step(connection, "rival", "s3", thread="t", user="u")
     told = custody.overview("acme")
     ones = ("budgets", "cache_entries", "journals", "lesson_tallies", "lessons", "pending_labels", "sessions")
-    assert told.records == {**dict.fromkeys(ones, 1), "lists": 8, "outcomes": 2, "tallies": 4, "traces": 3}
+    assert told.records == {
+        **dict.fromkeys(ones, 1),
+        "learned": 1,
+        "lists": 8,
+        "outcomes": 2,
+        "tallies": 4,
+        "traces": 3,
+    }
     assert (told.outcomes, told.newer) == ({"chat": 1, "plan": 1}, 1)
     assert (told.oldest, told.newest, told.spaces) == (NOW, NOW + 9, {"": 1, SPACE.tag: 1})
 

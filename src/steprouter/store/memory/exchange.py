@@ -31,7 +31,7 @@ from .records import TALLY_FIELDS, read_tally
 from .schema import VERSION, Places, Space
 from .scripts import OUTCOME
 from .survey import CHUNK, asked
-from .write import DIGESTS, LOADING
+from .write import DIGESTS, LOADING, NOTHING_TAUGHT
 
 KEEP = f"""
 -- KEYS outcome, order; ARGV last change, digest, seconds to live; then fields
@@ -277,9 +277,9 @@ def counted_command(places: Places, space: Space, line: OutcomeLine, now: float)
     taken = (line.output_tokens, line.seconds, line.first_token_seconds, line.usd)
     fields = [part for pair in fields_of(places, space, line).items() for part in pair]
     return (
-        "EVALSHA", DIGESTS[OUTCOME], 6, places.outcome_of(line.record), order, places.counters(line.kind), pending,
-        order, counters_of(places, line), repr(now), line.record, *("" if one is None else repr(one) for one in taken),
-        *label_of(line), *fields,
+        "EVALSHA", DIGESTS[OUTCOME], 7, places.outcome_of(line.record), order, places.counters(line.kind), pending,
+        order, counters_of(places, line), places.learned(), repr(now), line.record,
+        *("" if one is None else repr(one) for one in taken), *label_of(line), *NOTHING_TAUGHT, *fields,
     )  # fmt: skip
 
 

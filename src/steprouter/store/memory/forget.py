@@ -286,8 +286,14 @@ def drop_here(remote: RedisMemory, tenant: str, whom: Whom | None) -> None:
         thread, user = (None if name is None else remote.keys.id_tag(tenant, name) for name in (one.thread, one.user))
         return not whom.means(thread, user)
 
+    dropped = [one for one in remote.waiting if not is_awaited(one)]
     remote.waiting = [one for one in remote.waiting if is_awaited(one)]
     with remote.lock:
+        for one in dropped:
+            remote.uncharge(one)
+        if whom is None:
+            remote.taught.pop(tenant, None)
+            remote.charges.pop(tenant, None)
         for place in [place for place in remote.known if is_meant(place)]:
             del remote.known[place]
         for place in [place for place in remote.unseen if is_meant(place)]:

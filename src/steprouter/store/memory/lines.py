@@ -139,6 +139,7 @@ class TallyLine(Line):
     seconds: Amount
     first_token_seconds: Amount
     usd: Amount
+    faded: Amount = 0.0
 
 
 class OutcomeLine(Line):

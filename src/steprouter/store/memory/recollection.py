@@ -181,7 +181,11 @@ class Recollection:
     def recalled(self, step: Step, vector: Vector | Missing, found: dict[str, Any]) -> Recalled:
         """What the store gave, with what this process has of itself."""
         if self.is_local:  # asked again: the first call may have found out
-            found = {"session": self.local.session(step), "counters": self.local.counters(step)}
+            found = {
+                "session": self.local.session(step),
+                "counters": self.local.counters(step),
+                "learned": self.local.learned(step.place.tenant),
+            }
             if (missing := self.connection.degraded) is not None or self.refused is not None:
                 found["store"] = self.refused or Missing(reason=missing or "")
         found["neighbours"] = self.neighbours(step, vector)

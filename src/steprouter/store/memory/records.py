@@ -126,7 +126,7 @@ def raw(text: str) -> bytes:
 
 
 TALLY_FIELDS = tuple(field.name for field in fields(Tally))
-"""In the order in which the scripts write them; a newer version may only add some behind."""
+"""In the order in which the scripts write them; a newer version may only add some behind, as `faded` was."""
 
 
 def read_counters(kind: Pairs, node: Pairs | None) -> Counters:
@@ -162,7 +162,7 @@ def read_tally(text: bytes) -> Tally | None:
     if newer(version) is not None:
         return None
     try:
-        s, f, labels, at, seen, out, seconds, first, usd = map(float, numbers[: len(TALLY_FIELDS)])
+        s, f, labels, at, seen, out, seconds, first, usd, faded = map(float, [*numbers, b"0"][: len(TALLY_FIELDS)])
         return Tally(
             successes=s,
             failures=f,
@@ -173,6 +173,7 @@ def read_tally(text: bytes) -> Tally | None:
             seconds=seconds,
             first_token_seconds=first,
             usd=usd,
+            faded=faded,
         )
     except (ValueError, OverflowError):  # no numbers, or infinite ones
         return None

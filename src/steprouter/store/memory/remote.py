@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from steprouter.memory.episodes import Share, odds
 from steprouter.memory.journal import place_of
 from steprouter.memory.labels import Label, Source
+from steprouter.memory.learned import FROZEN_DECISIONS, Learned
 from steprouter.memory.lessons import Lessons
 from steprouter.memory.local import row_of, trim
 from steprouter.memory.neighbours import Row
@@ -43,6 +45,9 @@ SESSIONS = 4096
 COUNTED = 1024
 """Kinds and nodes of tenants of which it remembers the tallies; some hundred bytes each."""
 
+TENANTS = 256
+"""Tenants of which it remembers what else they taught; at most 20 kB each."""
+
 WAITING = 10_000
 """Ended steps that may wait for a store that is away; some 3 kB each."""
 
@@ -52,6 +57,20 @@ BATCH = 64
 PER_SESSION = RECENT // 2
 """Of one session in one round trip. If the reply is lost they are written again, and a session knows only its recent
 steps again; the other half is for what another worker writes in between."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """What this process has added that the store may not have yet.
+
+    Attributes:
+        updates: To the step's session.
+        charges: To the tenant's ledger. One that is just being written may be counted twice by one recall, which
+            makes that decision more careful.
+    """
+
+    updates: tuple[SessionUpdate, ...] = ()
+    charges: tuple[float, ...] = ()
 
 
 class RedisMemory:
@@ -92,6 +111,8 @@ class RedisMemory:
         self.known: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self.counted: OrderedDict[tuple[str, str, str | None], Counters] = OrderedDict()
         self.unseen: dict[tuple[str, str], tuple[SessionUpdate, ...]] = {}
+        self.taught: OrderedDict[str, Learned] = OrderedDict()
+        self.charges: dict[str, dict[int, float]] = {}
         self.writing = Lock()
         self.waiting: list[Remembrance] = []
         self.waited_at = 0.0
@@ -116,13 +137,14 @@ class RedisMemory:
         journal = None if step.prompt is None else place_of(step.place, step.prompt)
         return plan(Query(places=places, step=step, vector=vector, models=self.models, journal=journal), self.sections)
 
-    def unseen_of(self, step: Step) -> tuple[SessionUpdate, ...]:
+    def unseen_of(self, step: Step) -> Unseen:
         """Steps of this process that the store may not have yet; taken before it is asked, so that none is missed."""
-        return self.unseen.get((step.place.tenant, step.place.thread or ""), ())
+        tenant = step.place.tenant
+        with self.lock:
+            updates = self.unseen.get((tenant, step.place.thread or ""), ())
+            return Unseen(updates=updates, charges=tuple(self.charges.get(tenant, {}).values()))
 
-    def made(
-        self, trip: Trip, unseen: tuple[SessionUpdate, ...], replies: Replies, missing: Missing | None
-    ) -> dict[str, Any]:
+    def made(self, trip: Trip, unseen: Unseen, replies: Replies, missing: Missing | None) -> dict[str, Any]:
         """The sections, from what came and what this process knows itself."""
         step, found = trip.query.step, read(trip, replies, missing)
         for alias in lost_indexes(trip, replies):
@@ -134,8 +156,9 @@ class RedisMemory:
         elif self.refused is not None:
             found["store"] = self.refused
         with self.lock:
-            self.complete_session(step, found, unseen)
+            self.complete_session(step, found, unseen.updates)
             self.complete_counters(step, found)
+            self.complete_learned(step.place.tenant, found, unseen.charges)
         return found
 
     def complete_session(self, step: Step, found: dict[str, Any], unseen: tuple[SessionUpdate, ...]) -> None:
@@ -158,8 +181,27 @@ class RedisMemory:
         elif counters is None and place in self.counted:
             found["counters"] = self.counted[place]
 
+    def complete_learned(self, tenant: str, found: dict[str, Any], charges: tuple[float, ...]) -> None:
+        """Add to what was taught what the store has not seen, or give what was last known; alarms reach the tallies."""
+        learned, known = found.get("learned"), self.taught.get(tenant)
+        if isinstance(learned, Learned):
+            if known is not None:
+                tell_alarms(known, learned)
+            learned = learned.caught_up(charges)
+            known = found["learned"] = self.taught[tenant] = learned if known is None else known.joined(learned)
+            trim(self.taught, tenant, TENANTS)
+        elif known is not None:
+            found["learned"] = known
+        if known is not None and isinstance(counters := found.get("counters"), Counters):
+            found["counters"] = known.counted(counters)
+
     def remember(self, one: Remembrance) -> None:
         """Know at once what an ended step left; `write` keeps it."""
+        if (gain := one.gain) is not None:
+            with self.lock:
+                self.charges.setdefault(one.tenant, {})[id(gain)] = gain.charge
+                self.taught[one.tenant] = self.taught.get(one.tenant, Learned()).caught_up((gain.charge,))
+                trim(self.taught, one.tenant, TENANTS)
         if one.session is None or one.thread is None:
             return
         place = (one.tenant, one.thread)
@@ -216,6 +258,17 @@ class RedisMemory:
                 left = tuple(update for update in self.unseen.pop(place, ()) if id(update) not in updates)
                 if left:
                     self.unseen[place] = left
+            for one in batch:
+                self.uncharge(one)
+
+    def uncharge(self, one: Remembrance) -> None:
+        """Drop the charge of a step that the store has now, or never will have; the caller holds the lock."""
+        charges = self.charges.get(one.tenant)
+        if charges is None or one.gain is None:
+            return
+        charges.pop(id(one.gain), None)
+        if not charges:
+            del self.charges[one.tenant]
 
     def show(self, batch: Sequence[Remembrance], now: float) -> None:
         """Let the neighbourhoods of this process have what was just written."""
@@ -271,6 +324,18 @@ class RedisMemory:
         if self.waiting and (missing := self.write((), self.waited_at)) is not None:
             log.warning("%d steps are not remembered: %s", len(self.waiting), missing.reason)
         self.snapshots.close()
+
+
+def tell_alarms(known: Learned, learned: Learned) -> None:
+    """Log which models have begun to do worse than was expected of them."""
+    for model, drift in learned.drift.items():
+        if drift.alarms > (known.drift[model].alarms if model in known.drift else drift.alarms):
+            log.warning(
+                "model %r does worse than was expected of it: for %d decisions it is not used unproven, and what it "
+                "did before counts little",
+                model,
+                FROZEN_DECISIONS,
+            )
 
 
 def lost_indexes(trip: Trip, replies: Replies) -> list[str]:

@@ -9,6 +9,7 @@ Per tenant, ids as digests (`Keys`):
     sr:{t:…}:outcomes-<kind>           zset   ids of a kind's outcomes, by last change
     sr:{t:…}:counters-<kind>[:<node>]  hash   a tally for each model
     sr:{t:…}:labels:<step>             hash   a label that came before its outcome; a day
+    sr:{t:…}:learned                   hash   what else its steps taught: a field for the ledger, each model, kind, node
     sr:lesson:{t:…}:<step>             hash   a solved step, redacted; a day until it is verified, then 90
     sr:{t:…}:lessons-<kind>            zset   ids of a kind's verified lessons, by last change
     sr:{t:…}:effect-<kind>             hash   what lessons did there: a tally for each side and lesson
@@ -101,6 +102,14 @@ class Places:
     def counters(self, kind: str, node: str | None = None) -> str:
         """The tallies of a kind, or of a kind at a node."""
         return self.keys.tenant(self.tenant, f"counters-{kind}", *([] if node is None else [node]))
+
+    def learned(self) -> str:
+        """What else the tenant's steps have taught."""
+        return self.keys.tenant(self.tenant, "learned")
+
+    def pace(self, node: str | None) -> str:
+        """The field of it that says how long sessions go on at a node."""
+        return "pace:" if node is None else f"pace:{self.keys.id_tag(self.tenant, node)}"
 
     def lesson(self, record: str) -> str:
         """What a step solved."""

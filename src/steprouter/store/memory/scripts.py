@@ -17,6 +17,7 @@ from steprouter.memory.outcomes import (
 )
 from steprouter.memory.session import RECENT, SESSION_TTL_SECONDS, SMOOTHING
 
+from .learned_scripts import LEARNED
 from .schema import DAY_SECONDS, VERSION
 
 SESSION = f"""
@@ -56,40 +57,47 @@ redis.call('EXPIRE', KEYS[2], {SESSION_TTL_SECONDS})
 return 1
 """
 
-TALLIES = f"""
+NUMBERS = """
 local function split(text)
-  local numbers = {{}}
+  local numbers = {}
   for word in string.gmatch(text or '', '[^ ]+') do numbers[#numbers + 1] = tonumber(word) end
   return numbers
 end
+local function put(key, field, n)
+  for i = 1, #n do n[i] = string.format('%.17g', n[i]) end
+  redis.call('HSET', key, field, table.concat(n, ' '))
+end
+"""
+"""Fields of hashes that are numbers."""
+
+TALLIES = f"""
 local function tally(key, model)
   local n = split(redis.call('HGET', key, model))
-  for i = 1, 10 do n[i] = n[i] or 0 end
+  for i = 1, 11 do n[i] = n[i] or 0 end
   n[1] = math.max(n[1], {VERSION})
   return n
 end
-local function put(key, model, n)
-  for i = 1, #n do n[i] = string.format('%.17g', n[i]) end
-  redis.call('HSET', key, model, table.concat(n, ' '))
-end
--- Counts a label, in place of an old one where there is one; gives the number it got.
-local function count(key, model, now, at, score, weight, old)
+-- Counts a label, in place of an old one where there is one; gives the number it got. `faded` is by how many
+-- half-lives alarms have aged the model's counts.
+local function count(key, model, now, at, score, weight, old, faded)
   local n = tally(key, model)
   if n[1] > {VERSION} then return old and old.number or 0 end
-  now = math.max(now, n[5])
+  now, faded = math.max(now, n[5]), math.max(faded or 0, n[11])
   local number = n[4]
   if not old then number = number + 1 end
-  local left = 2 ^ (-(now - n[5]) / {HALF_LIFE_SECONDS} - (number - n[4]) / {HALF_LIFE_LABELS})
+  local aged = (now - n[5]) / {HALF_LIFE_SECONDS} + (number - n[4]) / {HALF_LIFE_LABELS} + faded - n[11]
+  local left = 2 ^ -aged
   local s, f = n[2] * left, n[3] * left
   local function add(sign, one)
     local age = math.max(0, now - at) / {HALF_LIFE_SECONDS} + (number - one.number) / {HALF_LIFE_LABELS}
+    age = age + faded - one.faded
     local mass = sign * one.weight * 2 ^ -age
     s, f = s + mass * one.score, f + mass * (1 - one.score)
   end
   if old then add(-1, old) end
   local mine = old and old.number or number
-  add(1, {{score = score, weight = weight, number = mine}})
-  n[2], n[3], n[4], n[5] = math.max(0, s), math.max(0, f), number, now
+  add(1, {{score = score, weight = weight, number = mine, faded = old and math.min(faded, old.faded) or faded}})
+  n[2], n[3], n[4], n[5], n[11] = math.max(0, s), math.max(0, f), number, now, faded
   put(key, model, n)
   return mine
 end
@@ -108,7 +116,7 @@ local function average(key, model, taken)
 end
 local function label_of(rank, at, score, weight, source)
   return {{rank = tonumber(rank), at = tonumber(at), score = tonumber(score), weight = tonumber(weight),
-    fields = {{'rank', rank, 'labelled_at', at, 'score', score, 'weight', weight, 'source', source}}}}
+    source = source, fields = {{'rank', rank, 'labelled_at', at, 'score', score, 'weight', weight, 'source', source}}}}
 end
 local function is_older(label, rank, at, score)
   rank, at = tonumber(rank), tonumber(at)
@@ -129,52 +137,65 @@ local function count_sides(outcome, effect, now, at, label, old)
 end
 local function relabel(outcome, order, digest, now, label)
   local o = redis.call('HMGET', outcome, 'rank', 'labelled_at', 'score', 'weight', 'number', 'number_node',
-    'at', 'model', 'counters', 'counters_node', 'effect')
+    'at', 'model', 'counters', 'counters_node', 'effect', 'learned', 'faded', 'source')
   if is_older(label, o[1], o[2], o[3]) then return 0 end
   local at, model = tonumber(o[7]), o[8]
-  local old = {{score = tonumber(o[3]), weight = tonumber(o[4])}}
-  old.number = tonumber(o[5])
-  count(o[9], model, now, at, label.score, label.weight, old)
+  local old = {{score = tonumber(o[3]), weight = tonumber(o[4]), source = o[14]}}
+  local faded = o[12] and faded_of(o[12], model) or 0
+  old.number, old.faded = tonumber(o[5]), tonumber(o[13] or 0)
+  count(o[9], model, now, at, label.score, label.weight, old, faded)
   if o[10] then
     old.number = tonumber(o[6])
-    count(o[10], model, now, at, label.score, label.weight, old)
+    count(o[10], model, now, at, label.score, label.weight, old, faded)
   end
+  learn(outcome, now, label, old)
+  old.faded = 0
   if o[11] then count_sides(outcome, o[11], now, at, label, old) end
   redis.call('HSET', outcome, unpack(label.fields))
   redis.call('ZADD', order, 'GT', now, digest)
   return 1
 end
 """
-"""What the two scripts of outcomes share. A tally is ten numbers: version, successes, failures, labels, at, seen,
-and averages of output tokens, seconds, seconds to the first token and USD."""
+"""What the two scripts of outcomes share. A tally is eleven numbers: version, successes, failures, labels, at, seen,
+averages of output tokens, seconds, seconds to the first token and USD, and how far alarms have aged it."""
+
+SHARED = NUMBERS + LEARNED + TALLIES
 
 OUTCOME = (
-    TALLIES
+    SHARED
     + f"""
--- KEYS outcome, order, counters, pending, episode or '', counters of the node or '', effect if a lesson was at hand
--- ARGV now, digest, output tokens, seconds, first token seconds, usd; rank, at, score, weight, source; then fields
+-- KEYS outcome, order, counters, pending, episode or '', counters of the node or '', learned, effect if a lesson was
+-- at hand
+-- ARGV now, digest, output tokens, seconds, first token seconds, usd; rank, at, score, weight, source;
+-- charge or '', field of the pace, whether a session begins or '', bucket or '', version or ''; then fields
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 -- A key of another type raises here, before anything is written: an outcome is kept whole or not at all.
 redis.call('ZCARD', KEYS[2])
 redis.call('ZCARD', KEYS[5])
-for _, key in ipairs({{KEYS[3], KEYS[4], KEYS[6]}}) do redis.call('HLEN', key) end
-redis.call('HSET', KEYS[1], unpack(ARGV, 12))
-local o = redis.call('HMGET', KEYS[1], 'model', 'at')
+for _, key in ipairs({{KEYS[3], KEYS[4], KEYS[6], KEYS[7]}}) do redis.call('HLEN', key) end
+redis.call('HSET', KEYS[1], unpack(ARGV, 17))
+local o = redis.call('HMGET', KEYS[1], 'model', 'at', 'kind')
 local model, at, now = o[1], tonumber(o[2]), tonumber(ARGV[1])
 local label = label_of(ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11])
-local number = count(KEYS[3], model, now, at, label.score, label.weight)
-redis.call('HSET', KEYS[1], 'number', number, 'counters', KEYS[3], 'order', KEYS[2], unpack(label.fields))
+if ARGV[16] ~= '' then of_version(KEYS[7], model, tonumber(ARGV[16]), now) end
+local faded = faded_of(KEYS[7], model)
+local number = count(KEYS[3], model, now, at, label.score, label.weight, nil, faded)
+redis.call('HSET', KEYS[1], 'number', number, 'counters', KEYS[3], 'order', KEYS[2], 'learned', KEYS[7],
+  unpack(label.fields))
+if faded ~= 0 then redis.call('HSET', KEYS[1], 'faded', string.format('%.17g', faded)) end
 local taken = {{tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])}}
 average(KEYS[3], model, taken)
 if KEYS[6] ~= KEYS[3] then
   redis.call('HSET', KEYS[1], 'counters_node', KEYS[6], 'number_node',
-    count(KEYS[6], model, now, at, label.score, label.weight))
+    count(KEYS[6], model, now, at, label.score, label.weight, nil, faded))
   average(KEYS[6], model, taken)
 end
-if KEYS[7] then
-  redis.call('HSET', KEYS[1], 'effect', KEYS[7])
-  count_sides(KEYS[1], KEYS[7], now, at, label)
-  redis.call('EXPIRE', KEYS[7], {OUTCOME_TTL_SECONDS})
+if ARGV[12] ~= '' then gain(KEYS[7], o[3], at, tonumber(ARGV[12]), ARGV[13], ARGV[14], ARGV[15]) end
+learn(KEYS[1], now, label)
+if KEYS[8] then
+  redis.call('HSET', KEYS[1], 'effect', KEYS[8])
+  count_sides(KEYS[1], KEYS[8], now, at, label)
+  redis.call('EXPIRE', KEYS[8], {OUTCOME_TTL_SECONDS})
 end
 redis.call('EXPIRE', KEYS[1], {OUTCOME_TTL_SECONDS})
 redis.call('ZADD', KEYS[2], now, ARGV[2])
@@ -193,7 +214,7 @@ return 1
 )
 
 LABEL = (
-    TALLIES
+    SHARED
     + f"""
 -- KEYS outcome, pending; ARGV now, digest; rank, at, score, weight, source
 local o = redis.call('HMGET', KEYS[1], 'v', 'order')

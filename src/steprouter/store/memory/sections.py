@@ -22,6 +22,7 @@ from ..live.journal_cipher import Cipher
 from ..live.journal_records import read_entries
 from ..live.ledger_orders import Counter, counters
 from .index import Indexes, IndexSpec
+from .learned_records import LEDGER, PACE, SHIFT, VERIFIER, drift_field, read_learned
 from .pipeline import Command
 from .query import knn, parse
 from .records import newer, pairs, read_counters, read_session
@@ -104,6 +105,29 @@ class CountersSection:
     def parse(self, query: Query, replies: Sequence[Any]) -> Any:
         """`Counters`."""
         return read_counters(pairs(replies[0]), pairs(replies[1]) if len(replies) > 1 else None)
+
+
+class LearnedSection:
+    """What else the tenant's steps have taught, as far as it concerns the step: its kind, its node, the models."""
+
+    name = "learned"
+
+    def fields(self, query: Query) -> list[str]:
+        """The parts that are asked for."""
+        kind = str(query.step.kind)
+        mine = (LEDGER, VERIFIER + kind, SHIFT + kind, query.places.pace(query.step.place.node))
+        return [*mine, *map(drift_field, query.models)]
+
+    def commands(self, query: Query) -> Sequence[Command]:
+        """Some fields of one hash, so that a reply is small however many nodes and models there are."""
+        return (("HMGET", query.places.learned(), *self.fields(query)),)
+
+    def parse(self, query: Query, replies: Sequence[Any]) -> Any:
+        """`Learned`."""
+        fields = zip(self.fields(query), replies[0], strict=True)
+        node = query.step.place.node
+        nodes = {} if node is None else {query.places.pace(node).removeprefix(PACE): node}
+        return read_learned({name.encode(): text for name, text in fields if text is not None}, nodes=nodes)
 
 
 class HealthSection:
@@ -218,7 +242,7 @@ class CacheSection:
         return parse(replies[0])
 
 
-REMEMBERED: tuple[Section, ...] = (SessionSection(), CountersSection())
+REMEMBERED: tuple[Section, ...] = (SessionSection(), CountersSection(), LearnedSection())
 """What every router with a store recalls."""
 
 LIVE: tuple[Section, ...] = (HealthSection(), BudgetSection(), JournalSection())

@@ -26,6 +26,7 @@ SORTS = {
     "counters": "tallies",
     "effect": "lesson_tallies",
     "labels": "pending_labels",
+    "learned": "learned",
     "step": "traces",
     "lesson": "lessons",
     "cache": "cache_entries",

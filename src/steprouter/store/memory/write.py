@@ -7,7 +7,7 @@ from hashlib import sha1
 from itertools import chain, islice
 from typing import Any, TypeGuard
 
-from steprouter.memory.labels import Label
+from steprouter.memory.labels import Label, Source
 from steprouter.memory.outcomes import Remembered
 from steprouter.memory.recall import Missing
 from steprouter.memory.remember import Remembrance
@@ -33,6 +33,9 @@ DIGESTS = {script: digest_of(script) for script in (SESSION, OUTCOME, LABEL)}
 LOADING: tuple[Command, ...] = tuple(("SCRIPT", "LOAD", script) for script in (SESSION, OUTCOME, LABEL))
 """Sent before each batch: a restarted or flushed server has forgotten them, and they take less than 0.1 ms."""
 
+
+NOTHING_TAUGHT = ("", "", "", "", "")
+"""For the script of outcomes: an attempt whose answer was not given, of a version that nobody names."""
 
 HOPELESS = ("WRONGTYPE", "user_script")
 """How refusals begin that another attempt would meet again: something else lies at the key, or makes no sense. The
@@ -143,11 +146,22 @@ def outcome_command(places: Places, space: Space, outcome: Remembered, now: floa
     taken = (outcome.usage.output_tokens, outcome.seconds, outcome.first_token_seconds, outcome.usd)
     effect = [places.effect(outcome.kind)] if outcome.sides else []
     return (
-        "EVALSHA", DIGESTS[OUTCOME], 6 + len(effect), key, order, counters, places.pending(outcome.id), episode, node,
-        *effect,
+        "EVALSHA", DIGESTS[OUTCOME], 7 + len(effect), key, order, counters, places.pending(outcome.id), episode, node,
+        places.learned(), *effect,
         repr(now), key.rpartition(":")[2], *("" if one is None else repr(one) for one in taken),
-        *told(outcome.label), *fields_of(places, space, outcome),
+        *told(outcome.label), *taught(places, outcome), *fields_of(places, space, outcome),
     )  # fmt: skip
+
+
+def taught(places: Places, outcome: Remembered) -> tuple[str, ...]:
+    """What a step teaches, as the script takes it."""
+    version = "" if outcome.version is None else str(outcome.version)
+    gain = outcome.gain
+    if gain is None:
+        return (*NOTHING_TAUGHT[:-1], version)
+    begins = "" if gain.begins is None else str(int(gain.begins))
+    bucket = "" if gain.bucket is None else str(gain.bucket)
+    return repr(float(gain.charge)), places.pace(gain.node), begins, bucket, version
 
 
 def fields_of(places: Places, space: Space, outcome: Remembered) -> list[str | bytes]:
@@ -169,6 +183,10 @@ def fields_of(places: Places, space: Space, outcome: Remembered) -> list[str | b
         "usd": None if outcome.usd is None else repr(outcome.usd),
         "lesson": None if outcome.lesson is None else str(int(outcome.lesson)),
         "example": outcome.example,
+        "refused": str(int(outcome.label.source is Source.FAILED_CHECK)),
+        "again": "1" if outcome.again else None,
+        "expected": None if outcome.expected is None else repr(float(outcome.expected)),
+        "charge": None if outcome.gain is None else repr(float(outcome.gain.charge)),
         "space": None if outcome.vector is None else space.tag,
         space.field: outcome.vector,
     }

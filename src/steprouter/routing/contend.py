@@ -1,0 +1,302 @@
+"""From what is known of the able models to contenders: their odds, their cost and their time at this step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard
+
+from ..memory.learned import Learned
+from ..memory.outcomes import HALF_LIFE_SECONDS, Counters, Tally
+from ..memory.recall import Recalled
+from ..memory.session import Session
+from ..models.card import ModelCard, Tier
+from ..models.cost import Usage, cost_usd
+from ..step.step import Step, StepKind
+from .availability import Availability
+from .efforts import at_length, expected_tokens, prior_at
+from .odds import Odds, Prior, odds
+from .policy import RECOVER_PATIENCE, Policy
+from .predict import NOTHING_FORETOLD, Foretold
+from .priors import TIER_SUCCESS
+from .sufficiency import Contender, Fate
+
+KNOWN_ANSWERS = 3
+"""Answers of a model at a kind before their own average length and time count."""
+
+ESCALATIONS = 3
+"""Escalations of a session, less the steps since that needed none, from which its steps begin with the reference: each
+costs two answers, and a session that is hard stays so for a while."""
+
+TELLING = 0.2
+"""Confidence of labels, on average, from which they tell something; silence has 0.1 and a passed check 0.3."""
+
+Masses = tuple[float, float]
+"""Successes and failures, in observations."""
+
+NOTHING: Masses = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """What memory holds for a decision, each part empty where it is missing.
+
+    Attributes:
+        session: The thread so far.
+        counters: Counts of the step's kind, and of its node.
+        near: What the nearest outcomes say of each model.
+        learned: What was learnt of deciding itself.
+        lengths: Tokens of an answer, on average, of each model that has answered such steps often enough.
+    """
+
+    session: Session = field(default_factory=Session)
+    counters: Counters = field(default_factory=Counters)
+    near: Mapping[str, Masses] = field(default_factory=dict)
+    learned: Learned = field(default_factory=Learned)
+    lengths: Mapping[str, float] = field(default_factory=dict)
+
+
+def knowledge(recalled: Recalled, now: float) -> Knowledge:
+    """What was recalled, as far as a decision looks at it.
+
+    Args:
+        recalled: What the store brought.
+        now: Unix time in seconds.
+    """
+    session, counters = recalled.section("session"), recalled.section("counters")
+    near, taught = recalled.section("neighbours"), recalled.section("learned")
+    learned = taught if isinstance(taught, Learned) else Learned()
+    counted = counters if isinstance(counters, Counters) else Counters()
+    return Knowledge(
+        session=session if isinstance(session, Session) else Session(),
+        counters=counted,
+        lengths=usual_lengths(counted),
+        near=evidence_of(near, learned, now) if isinstance(near, Mapping) and near else {},
+        learned=learned,
+    )
+
+
+def evidence_of(near: Mapping[str, Any], learned: Learned, now: float) -> dict[str, Masses]:
+    """What neighbours say of each model; what it did before it changed says less."""
+    from ..memory.neighbours import evidence  # brings NumPy, which whoever has neighbours has already
+
+    found = {}
+    for model, rows in near.items():
+        before, half_lives = learned.aging(model)
+        found[model] = evidence(rows, now, aged_before=before, aged_half_lives=half_lives)
+    return found
+
+
+def tier_of(card: ModelCard) -> Tier:
+    """The model's tier; mid where nobody knows."""
+    return card.tier or Tier.MID
+
+
+def tier_floor(step: Step, policy: Policy) -> Tier:
+    """The weakest tier taken to be sufficient; recovery moves up when patience has run out."""
+    floor = policy.tier_for(step.kind)
+    if is_worn_out(step):
+        raised = min(floor.rank + step.evidence.consecutive_errors - RECOVER_PATIENCE, Tier.HIGH.rank)
+        return list(Tier)[raised]
+    return floor
+
+
+def is_worn_out(step: Step) -> bool:
+    """Whether a recovery has failed so often that a weaker model is not worth another try."""
+    return step.kind is StepKind.RECOVER and step.evidence.consecutive_errors > RECOVER_PATIENCE
+
+
+def is_recovering(step: Step) -> bool:
+    """Whether the step mends what just failed; then nobody steps down, as those who do lose the thread."""
+    return step.kind is StepKind.RECOVER or step.evidence.consecutive_errors > 0
+
+
+def incumbent_of(step: Step, session: Session) -> str | None:
+    """The model that the session is on: who wrote the thoughts that tool results answer, or as memory has it."""
+    if step.evidence.holds_thoughts and step.evidence.last_model is not None:
+        return step.evidence.last_model
+    return session.incumbent or step.evidence.last_model
+
+
+def families(cards: Iterable[ModelCard]) -> dict[str, tuple[str, ...]]:
+    """For each card the names of all deployments of its model: they share what is known of its judgement."""
+    found: dict[str, list[str]] = {}
+    for card in cards:
+        found.setdefault(card.deployment_of or card.name, []).append(card.name)
+    return {name: tuple(names) for names in found.values() for name in names}
+
+
+def tallies_of(names: Iterable[str], tallies: Mapping[str, Tally]) -> list[Tally]:
+    """What was counted of models, as far as anything was."""
+    return [tallies[name] for name in names if name in tallies]
+
+
+def summed(masses: Iterable[Masses]) -> Masses:
+    """Several masses as one."""
+    successes = failures = 0.0
+    for good, bad in masses:
+        successes, failures = successes + good, failures + bad
+    return successes, failures
+
+
+def odds_of(names: Sequence[str], prior: Prior, known: Knowledge, now: float, *, at_node: bool) -> Odds:
+    """What is thought of a model at a step, the outcomes of all its deployments together."""
+    counters = known.counters
+    node = summed(one.masses(now) for one in tallies_of(names, counters.node)) if at_node else None
+    return odds(
+        prior,
+        kind=summed(one.masses(now) for one in tallies_of(names, counters.kind)),
+        node=node,
+        near=summed(known.near.get(name, NOTHING) for name in names),
+    )
+
+
+def is_labelled(counters: Counters, model: str) -> bool:
+    """Whether the labels of a model at this kind tell more, on average, than that nobody complained."""
+    tally = counters.kind.get(model)
+    return tally is not None and tally.successes + tally.failures >= TELLING * tally.labels
+
+
+def has_drifted(model: str, learned: Learned, now: float) -> bool:
+    """Whether a model got worse within the time in which an outcome loses half its weight."""
+    drift = learned.drift.get(model)
+    return drift is not None and drift.alarms > 0 and now - drift.at < HALF_LIFE_SECONDS
+
+
+def untold(cards: Iterable[ModelCard], known: Knowledge) -> frozenset[str]:
+    """Names of the models that nothing but a prior is known of at this kind."""
+    seen = known.counters.kind.keys() | known.near.keys()
+    return frozenset(card.name for card in cards if card.name not in seen)
+
+
+def usual_lengths(counters: Counters) -> dict[str, float]:
+    """Tokens of an answer of each model that has answered such steps often enough, on average."""
+    known = {name: one.output_tokens for name, one in counters.kind.items() if is_known(one)}
+    return {name: length for name, length in known.items() if length > 0}
+
+
+def output_tokens(card: ModelCard, step: Step, lengths: Mapping[str, float], foretold: float | None = None) -> int:
+    """How long an answer is expected to be, reasoning included; never longer than was asked for.
+
+    A model that has not answered such steps yet is taken to be as wordy as those that have: a guess for the one beside
+    a measurement of the other would compare nothing.
+    """
+    usual = expected_tokens(card, step.kind)
+    if (own := lengths.get(card.name) or foretold) is not None:
+        usual = round(own)
+    elif lengths:
+        usual = at_length(card, sum(lengths.values()) / len(lengths))
+    return min(usual, step.needs.output_tokens or usual)
+
+
+def is_known(tally: Tally | None) -> TypeGuard[Tally]:
+    """Whether a model has answered often enough for its averages to count."""
+    return tally is not None and tally.seen >= KNOWN_ANSWERS
+
+
+def trusted(prior: Prior | None, trust: float) -> Prior | None:
+    """A prediction, which weighs less while texts are of another sort than it was trained on."""
+    return prior if prior is None or trust >= 1 else replace(prior, strength=prior.strength * trust)
+
+
+def warm_tokens(card: ModelCard, step: Step, session: Session) -> int:
+    """How much of the prompt the model's provider probably still caches."""
+    warm = session.warm.get(card.name)
+    if warm is None or warm.until <= step.started_at or not step.trail.begins_with(warm.digest, warm.messages):
+        return 0
+    return min(warm.tokens, step.needs.input_tokens)
+
+
+def expected_usd(
+    card: ModelCard,
+    step: Step,
+    known: Knowledge,
+    foretold: Foretold = NOTHING_FORETOLD,
+    *,
+    example_tokens: int = 0,
+) -> float | None:
+    """Expected cost of `step` on `card`, its prompt cache counted; None where the price is unknown."""
+    read = warm_tokens(card, step, known.session)
+    usage = Usage(
+        input_tokens=step.needs.input_tokens + example_tokens,
+        output_tokens=output_tokens(card, step, known.lengths, foretold.expects(card.name).output_tokens),
+        cache_read_tokens=read,
+        estimated=True,
+    )
+    return cost_usd(usage, card.price)
+
+
+def contenders(
+    step: Step,
+    *,
+    able: Sequence[ModelCard],
+    policy: Policy,
+    known: Knowledge,
+    costs: Mapping[str, float | None],
+    reference: str,
+    now: Availability,
+    foretold: Foretold,
+) -> list[Contender]:
+    """What a choice among `able` models is made from.
+
+    Args:
+        step: The step.
+        able: The models that may answer.
+        policy: What the user asks.
+        known: What memory holds.
+        costs: What the step is expected to cost on each.
+        reference: The model that sets the standard.
+        now: What stands in the way of models.
+        foretold: What a trained predictor says of them; the step-kind table is asked of those it does not know.
+    """
+    floor, kin, at = tier_floor(step, policy), families(able), step.started_at
+    counters, at_node = known.counters, step.place.node is not None
+    trust = known.learned.weight(str(step.kind))
+    standard = next(tier_of(card) for card in able if card.name == reference)
+    incumbent = incumbent_of(step, known.session)
+    on = next((tier_of(card).rank for card in able if card.name == incumbent), 0)
+    found = []
+    for card in able:
+        name, tier = card.name, tier_of(card)
+        prior = trusted(foretold.priors.get(name), trust) or prior_at(card.effort, tier, floor, standard)
+        if prior.is_vouched and name != reference and has_drifted(name, known.learned, at):
+            prior = Prior(success=TIER_SUCCESS[tier])  # what the table says of its tier, it has disproved
+        tally = counters.kind.get(name)
+        found.append(
+            Contender(
+                model=name,
+                odds=odds_of(kin[name], prior, known, at, at_node=at_node),
+                usd=costs[name],
+                seconds=tally.seconds if is_known(tally) else foretold.expects(name).seconds or 0.0,
+                rank=tier.rank,
+                is_vouched=prior.is_vouched,
+                barred=barrier(card, step, policy, known, floor=floor, incumbent_rank=on, reference=reference, now=now),
+            )
+        )
+    return found
+
+
+def barrier(
+    card: ModelCard,
+    step: Step,
+    policy: Policy,
+    known: Knowledge,
+    *,
+    floor: Tier,
+    incumbent_rank: int,
+    reference: str,
+    now: Availability,
+) -> Fate | None:
+    """Why a model may not be first whatever its odds; the reference may, if its provider can be asked."""
+    name, rank = card.name, tier_of(card).rank
+    if name in now.late:
+        return Fate.LATE
+    if name == reference:
+        return None
+    if rank < floor.rank and (step.kind in policy.kinds or is_worn_out(step)):
+        return Fate.BELOW
+    if known.learned.is_frozen(name):
+        return Fate.FROZEN
+    if known.session.escalation >= ESCALATIONS:
+        return Fate.REFUSED
+    return Fate.WEAKER if is_recovering(step) and rank < incumbent_rank else None
