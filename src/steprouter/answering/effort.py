@@ -32,7 +32,7 @@ REFUSED = re.compile(
 OF_EFFORT = re.compile(
     r"effort|thinking[ _.]?(level|budget|type|config|mode)|adaptive thinking|"
     r"\b(parameter|argument|field|inputs?)\b.{0,40}\b(reasoning|thinking)\b|"
-    r"\b(reasoning|thinking)\b\W{0,3}(extra|is not|not) "
+    r"\b(reasoning|thinking)\b\W{0,3}(extra inputs|(is )?not (supported|permitted|allowed))"
 )
 """How they name it: OpenAI, Anthropic, Google, xAI ("does not support parameter reasoningEffort"), Groq."""
 
