@@ -344,3 +344,34 @@ def test_a_wrong_field_in_the_only_model_is_named_and_not_an_empty_list(tmp_path
     file.write_text("models:\n  - name: small\n    model: openai:gpt-5.6-luna\n    prise: {input: 1}\n")
     with pytest.raises(ConfigError, match=r"line 4, models\[0\].prise: unknown field; did you mean 'price'\?$"):
         load(file)
+
+
+def test_a_file_names_efforts_or_says_what_to_send_for_each_and_may_name_their_candidates(tmp_path: Path) -> None:
+    file = tmp_path / "steprouter.yaml"
+    file.write_text(
+        "models:\n"
+        "  - {name: gpt, model: openai:gpt-6-sol, efforts: [low, high]}\n"
+        "  - {name: own, model: qwen, base_url: 'http://127.0.0.1:1/v1', efforts: {off: {}, on: {think: true}}}\n"
+        "  - {name: one, model: openai:gpt-6-sol, efforts: low}\n"
+        "policy:\n"
+        "  reference: gpt@high\n"
+        "  rules: [{name: hard, keyword: hard, models: [gpt@high, own]}]\n"
+        "budget: [{usd: 1, fallback: own@off}]\n"
+    )
+    settings = load(file)
+    assert [card.efforts for card in settings.models] == [("low", "high"), {"off": {}, "on": {"think": True}}, ("low",)]
+    assert settings.policy.reference == "gpt@high"
+
+
+@pytest.mark.parametrize(
+    ("efforts", "said"),
+    [
+        ("3", "efforts of 'gpt' must be a list of names or settings by name, got 3"),
+        ("{on: 3}", "must give settings for each name, got 3 for 'on'"),
+        ("[low, low]", "got 'low' twice"),
+    ],
+)
+def test_efforts_that_are_none_are_named_with_their_line(efforts: str, said: str, mistake: Mistake) -> None:
+    message = mistake(f"models:\n  - name: gpt\n    model: openai:gpt-6-sol\n    efforts: {efforts}\n")
+    assert message.startswith("steprouter.yaml line 2, models[0]: ")
+    assert said in message
