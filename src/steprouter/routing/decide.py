@@ -24,6 +24,7 @@ from .contend import (
     incumbent_of,
     is_labelled,
     knowledge,
+    speaker,
     tier_floor,
     tier_of,
     untold,
@@ -82,13 +83,12 @@ def decide(
     examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
     known = knowledge(recalled, step.started_at)
     well = [card for card in cards if refused.get(card.name) is None or refused[card.name] == now.out.get(card.name)]
-    costs = {
-        card.name: expected_usd(card, step, known, foretold, example_tokens=tokens_of(examples, card)) for card in well
-    }
+    speakers = {card.name: speaker(card, step, known, foretold) for card in well}
+    costs = {name: expected_usd(one, step, example_tokens=tokens_of(examples, name)) for name, one in speakers.items()}
     reference = reference_card(able, policy)
     spare = left_out(able, costs, reference, conditions, now, is_routed=policy.mode == "route")
     free = [card for card in able if card.name not in spare]
-    planned = session_costs(well, step, known, foretold, costs)
+    planned = session_costs(speakers, step, known, costs)
     loss = loss_of(step, policy, rule, narrowed)
     asked = Asked(step=step, policy=policy, loss=loss, known=known, costs=planned, foretold=foretold)
     choice = chosen(free, asked, now)
@@ -208,9 +208,9 @@ def seconds_left(step: Step, policy: Policy) -> float | None:
     return min(limits, default=None)
 
 
-def tokens_of(examples: Mapping[str, Example], card: ModelCard) -> int:
+def tokens_of(examples: Mapping[str, Example], model: str) -> int:
     """What a shown example adds to a model's prompt."""
-    example = examples.get(card.name)
+    example = examples.get(model)
     return example.lesson.tokens if example is not None and example.shown else 0
 
 
