@@ -70,6 +70,32 @@ class Recall(Command[Recalled]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a model said to a question about routes.
+
+    Attributes:
+        model: Which one.
+        said: Its answer, or the beginning of a long one.
+    """
+
+    model: str
+    said: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precedent(Command[Heard | Missing | None]):
+    """Look up what a model said when the same was asked before; takes no time.
+
+    The reply is None if nobody was asked yet, or why nobody is to be asked just now.
+
+    Attributes:
+        key: Digest of the question.
+    """
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reserve(Command[Grant | None]):
     """Ask whether a call may be made now, and set aside what it may use: money, rate, the lease of a probe.
 
@@ -110,6 +136,24 @@ class Call(Command[Attempt]):
     is_structured: bool = False
     cursor: Cursor | None = None
     billed: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consult(Command[Attempt]):
+    """Ask a model which route the step takes, before the step is decided; nobody is shown what it says.
+
+    It is over in `call.timeouts.total`, whatever the model does. What it used is settled at once: a step that is only
+    considered, or that no model can take, settles nothing.
+
+    Attributes:
+        call: The call.
+        key: Digest of the question, under which the answer is known from now on.
+        is_probe: Whether its breaker is decided by it.
+    """
+
+    call: Call
+    key: str
+    is_probe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

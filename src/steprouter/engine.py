@@ -249,7 +249,7 @@ class Engine:
             raise ConfigError(f"model must name one of {sorted(self.prices)!r}, got {model!r}")
 
     def begin(self, ask: Ask, config: Mapping[str, Any] | None = None, model: str | None = None) -> Run:
-        """Start a step and bring it to its decision; spends nothing.
+        """Start a step and bring it to its decision; spends nothing but for a tie-break between routes.
 
         Raises:
             NoAbleModel: No model can take the step.
@@ -266,7 +266,7 @@ class Engine:
         return await self.driver.abegin(step, run_step(step, ask, self.setting), tell, heartbeat())
 
     def recommend(self, ask: Ask, config: Mapping[str, Any] | None = None) -> Considered:
-        """The decision for `ask`, without calling anybody and without a trace."""
+        """The decision for `ask`, without a trace and without calling anybody, but for a tie-break between routes."""
         step, _ = self.read(ask, config)
         return self.advice.give(self.driver.consider(step, consider(step, ask, self.setting)))
 
@@ -361,6 +361,7 @@ class Engine:
             expected=outcome.decision.expected,
             charge=outcome.decision.charge,
             route=outcome.decision.route,
+            asked_usd=0.0 if outcome.decision.tie_break is None else outcome.decision.tie_break.usd,
         )
         left = remember(ended, self.prices, memory.prompt_key)
         memory.remember(left, self.clock.now())
