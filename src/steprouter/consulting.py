@@ -165,8 +165,8 @@ class Consultant:
     def heard(self, command: Consult, run: UnderWay, attempt: Attempt) -> Attempt:
         """Remember what was said, or that nothing came of asking."""
         with self.lock:
-            if attempt.answer is not None:
-                said = attempt.answer.text.strip()[:KNOWN_CHARACTERS]
+            said = "" if attempt.answer is None else attempt.answer.text.strip()[:KNOWN_CHARACTERS]
+            if said:
                 self.known[command.key] = Heard(model=attempt.model, said=said)
                 while len(self.known) > KNOWN_ANSWERS:
                     self.known.popitem(last=False)

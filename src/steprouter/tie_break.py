@@ -223,13 +223,15 @@ def answered(opened: Open, asked: Inquiry, attempt: Attempt) -> Consultation:
         began_seconds=attempt.began_seconds,
         seconds=attempt.seconds,
     )
-    if attempt.answer is None:
+    if attempt.answer is None or not attempt.answer.text.strip():
         return replace(spent, why=failure_told(asked.consult.call, attempt), is_broken=True)
     return judged_route(opened, attempt.answer.text, spent)
 
 
 def failure_told(call: Call, attempt: Attempt) -> str:
     """Why a model that was asked did not answer, in words."""
+    if attempt.answer is not None:
+        return f"{attempt.model} said nothing ({attempt.answer.finish})"
     if attempt.cut_short and call.timeouts.total is not None:
         return f"{attempt.model} did not answer within {call.timeouts.total:g} s"
     return f"{attempt.model} failed: {attempt.failure}"

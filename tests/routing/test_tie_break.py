@@ -499,6 +499,13 @@ async def test_a_model_that_fails_leaves_the_route_to_the_words(broken: Reply, a
     assert trace.degraded[0].startswith("tie_break: cheap failed: ")
 
 
+def test_a_model_that_spends_its_tokens_on_thoughts_has_failed() -> None:
+    bench = Bench(say("", finish_reason="length"))
+    trace = bench.step()
+    assert trace.degraded == ("tie_break: small said nothing (length)",)
+    assert bench.step("poem invoice invoice poem").degraded[0].startswith("tie_break: small did not answer when")
+
+
 def test_after_a_failure_nobody_is_asked_for_a_while() -> None:
     bench = Bench([fail(500), "B"])
     bench.step()
