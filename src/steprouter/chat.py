@@ -257,7 +257,7 @@ class StepRouter(BaseChatModel):
             ConfigError: `model` is none of the router's.
             StoreError: The store is away; in this process the model is in again.
         """
-        self.engine.gate.health.readmit(model, self.engine.clock.now())
+        self.engine.gate.readmit(model, self.engine.clock.now())
 
     def redis_url(self) -> str | None:
         """Where this router's Redis is, so that a checkpointer or store of LangGraph can be kept on the same server.

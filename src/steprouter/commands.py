@@ -19,6 +19,7 @@ from .answering.shape import Shaping
 from .memory.drafts import Material
 from .memory.journal import JournalEntry
 from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
+from .memory.remember import Ended
 from .models.cost import Usage
 from .routing.decision import Decision
 from .step.ask import Ask
@@ -269,3 +270,26 @@ class Outcome:
     def degraded(self) -> tuple[str, ...]:
         """What was broken on the way, in words."""
         return self.recalled.degraded
+
+    def ended(self, vector: bytes | None, seconds: float) -> Ended:
+        """The step as far as memory looks at it.
+
+        Args:
+            vector: Its text as float32 bytes; None if it was not embedded.
+            seconds: How long it took.
+        """
+        given, decision = self.answered_by, self.decision
+        return Ended(
+            step=self.step,
+            attempts=tuple(one for one in self.attempts if not one.is_message),
+            answered_by=None if given is not None and given.is_message else given,
+            vector=vector,
+            recalled=self.recalled,
+            seconds=seconds,
+            examples=decision.examples,
+            material=self.material,
+            expected=decision.expected,
+            charge=decision.charge,
+            route=decision.route,
+            asked_usd=0.0 if decision.tie_break is None else decision.tie_break.usd,
+        )

@@ -40,7 +40,9 @@ from .commands import (
 )
 from .memory.drafts import glean
 from .memory.journal import JournalEntry
+from .memory.learned import Learned
 from .memory.recall import Missing, Recalled
+from .memory.session import Session
 from .routing.consultation import Consultation
 from .routing.decide import decide
 from .routing.decision import Decision
@@ -221,6 +223,8 @@ def tell_decision(decision: Decision, recalled: Recalled) -> Flow[None]:
     """Say what was decided, and what was missing for it."""
     if recalled.degraded:
         yield from perform(Note(event="degraded", facts={"parts": recalled.degraded}))
+    if drifted := newly_drifted(recalled):
+        yield from perform(Note(event="drift", facts={"models": drifted}))
     facts: dict[str, Any] = {
         "models": decision.models,
         "reason": decision.reason,
@@ -230,6 +234,14 @@ def tell_decision(decision: Decision, recalled: Recalled) -> Flow[None]:
     if decision.tie_break is not None:
         facts["tie_break"] = decision.tie_break.facts
     yield from perform(Note(event="decision", facts=facts, decision=decision))
+
+
+def newly_drifted(recalled: Recalled) -> tuple[str, ...]:
+    """Models that have become worse than expected, of which the thread has not been told."""
+    session, learned = recalled.section("session"), recalled.section("learned")
+    if not isinstance(session, Session) or not isinstance(learned, Learned):
+        return ()
+    return learned.frozen_since(session.updated_at)
 
 
 def tell_move(progress: Progress, move: Move) -> Flow[None]:

@@ -14,6 +14,7 @@ from .answering.attempt import Attempt
 from .answering.breaker import State
 from .answering.budgets import worst_case
 from .answering.claims import Claim, Refused
+from .answering.effort import with_effort
 from .answering.patience import CONNECT_SECONDS, SHARE_OF_DEADLINE, Timeouts
 from .answering.speaker import thinks
 from .calling import LEAST_SECONDS, Setting
@@ -128,7 +129,7 @@ class Inquiry:
 
 
 def inquiry(opened: Open, setting: Setting, recalled: Recalled) -> Inquiry | str:
-    """The call of the cheapest model that may be asked, or why there is none."""
+    """The call of the cheapest model that may be asked, at its least effort, or why there is none."""
     step, tie = opened.step, opened.tie
     objections, priced = dict[str, str](), list[tuple[float, int, ModelCard]]()
     for card, why in judges(opened, setting, recalled):
@@ -143,7 +144,7 @@ def inquiry(opened: Open, setting: Setting, recalled: Recalled) -> Inquiry | str
             objections[card.name] = why
     if not priced:
         return f"no model may be asked ({told(objections)})"
-    usd, tokens, card = min(priced, key=lambda one: one[0])
+    usd, tokens, card = min(priced, key=lambda one: (one[0], 0 if one[2].effort is None else one[2].effort.above))
     id_ = f"{step.id}-tie"
     call = Call(
         id=id_,
@@ -153,7 +154,7 @@ def inquiry(opened: Open, setting: Setting, recalled: Recalled) -> Inquiry | str
         timeouts=timeouts(step, tie, setting.policy),
         added_tokens=opened.question.tokens,
     )
-    claim = Claim(reservation=id_, model=card.name, tokens=tokens, usd=usd)
+    claim = Claim(reservation=id_, model=card.name, tokens=tokens, usd=usd, deployment=card.deployment)
     return Inquiry(consult=Consult(call=call, key=opened.question.key), claim=claim, card=card)
 
 
@@ -191,7 +192,7 @@ def question_to(card: ModelCard, opened: Open) -> Ask:
     """The question as a model is asked it. One that thinks has its own mind about temperature and refuses another."""
     limit = {"max_tokens": output_tokens(card)}
     settings = limit if card.abilities.reasoning else {**limit, "temperature": 0}
-    return Ask(messages=opened.question.messages, settings=settings)
+    return with_effort(Ask(messages=opened.question.messages, settings=settings), card)
 
 
 def timeouts(step: Step, tie: TieBreak, policy: Policy) -> Timeouts:

@@ -269,6 +269,14 @@ def test_the_cheapest_is_asked_whoever_comes_first_among_the_models() -> None:
     assert (trace.tie_break.model, trace.route, bench.asked, len(cheap.questions)) == ("cheap", "billing", 0, 1)
 
 
+def test_a_model_with_several_efforts_is_asked_at_its_least() -> None:
+    efforts = {"low": {"reasoning_effort": "low"}, "high": {"reasoning_effort": "high"}}
+    bench = Bench(small={"efforts": efforts, "abilities": Abilities(reasoning=True)}, tie=TieBreak(models="small"))
+    trace = bench.step()
+    assert trace.tie_break is not None
+    assert (trace.tie_break.model, bench.small.questions[0].extra["reasoning_effort"]) == ("small@low", "low")
+
+
 def test_only_the_models_that_the_user_names_are_asked() -> None:
     bench = Bench(tie=TieBreak(models="large", usd=1.0))
     bench.step()
