@@ -162,9 +162,10 @@ class StepRouter(BaseChatModel):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Decision:
-        """The decision for these messages, with what memory knows; nobody is called and nothing is recorded.
+        """The decision for these messages, with what memory knows; nothing is recorded.
 
-        Whoever makes the call says with `report` what came of it, so that the router learns from it.
+        Nobody is called but for a tie-break between semantic routes, where the policy has one. Whoever makes the call
+        says with `report` what came of it, so that the router learns from it.
 
         Raises:
             NoAbleModel: No model can take the step.

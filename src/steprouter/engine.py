@@ -40,7 +40,7 @@ from .memory.journal import prompt_digest
 from .memory.labels import Source, label
 from .memory.lessons import Lessons
 from .memory.policy import MemoryPolicy
-from .memory.remember import Ended, Remembrance, remember
+from .memory.remember import Remembrance, remember
 from .models.card import ModelCard
 from .models.identify import complete_cards, identity
 from .providers import open_wire
@@ -276,7 +276,7 @@ class Engine:
             raise ConfigError(f"model must name one of {sorted(self.prices)!r}, got {model!r}")
 
     def begin(self, ask: Ask, config: Mapping[str, Any] | None = None, model: str | None = None) -> Run:
-        """Start a step and bring it to its decision; spends nothing.
+        """Start a step and bring it to its decision; spends nothing but for a tie-break between routes.
 
         Raises:
             NoAbleModel: No model can take the step.
@@ -293,7 +293,7 @@ class Engine:
         return await self.driver.abegin(step, run_step(step, ask, self.setting), tell, heartbeat())
 
     def recommend(self, ask: Ask, config: Mapping[str, Any] | None = None) -> Considered:
-        """The decision for `ask`, without calling anybody and without a trace."""
+        """The decision for `ask`, without a trace and without calling anybody, but for a tie-break between routes."""
         step, _ = self.read(ask, config)
         return self.advice.give(self.driver.consider(step, consider(step, ask, self.setting)))
 
@@ -375,21 +375,7 @@ class Engine:
 
     def remembrance(self, outcome: Outcome, seconds: float, memory: Recollection) -> Remembrance:
         """What memory keeps of an ended step; this process knows it from now on."""
-        given = outcome.answered_by
-        ended = Ended(
-            step=outcome.step,
-            attempts=tuple(one for one in outcome.attempts if not one.is_message),
-            answered_by=None if given is not None and given.is_message else given,
-            vector=bytes_of(outcome.vector),
-            recalled=outcome.recalled,
-            seconds=seconds,
-            examples=outcome.decision.examples,
-            material=outcome.material,
-            expected=outcome.decision.expected,
-            charge=outcome.decision.charge,
-            route=outcome.decision.route,
-        )
-        left = remember(ended, self.prices, memory.prompt_key)
+        left = remember(outcome.ended(bytes_of(outcome.vector), seconds), self.prices, memory.prompt_key)
         memory.remember(left, self.clock.now())
         return left
 

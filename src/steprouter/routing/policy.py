@@ -14,7 +14,7 @@ from .predict import Predictor
 from .resumption import Resumption
 from .routes import ROUTE_MARGIN, Route, TieBreak, check_route_models, check_routes
 from .rule_order import check_rules
-from .rules import Rule, refuse_unknown
+from .rules import Rule, names, refuse_unknown
 from .sufficiency import QUALITY_LOSS
 
 KIND_TIERS: Mapping[StepKind, Tier] = {
@@ -171,6 +171,9 @@ class Policy:
         check_rules(self.rules, cards, self.nodes.keys())
         for route in self.routes:
             check_route_models(route, cards)
+        if self.tie_break is not None:
+            known = {card.name for card in cards} | {tag for card in cards for tag in card.tags}
+            refuse_unknown("tie_break", "model", names(self.tie_break.models), known)
         self.content_filter.check({card.name for card in cards})
         if self.reference is not None:
             refuse_unknown("reference", "model", {self.reference}, {card.name for card in cards})

@@ -12,6 +12,7 @@ from ..answering.resume import Resumed
 from ..memory.lessons import Example
 from ..models.card import Price
 from ..models.cost import Usage, cost_usd
+from ..routing.consultation import Consultation
 from ..routing.decision import Candidate, Decision
 from ..step.step import Step
 from .record import (
@@ -23,6 +24,7 @@ from .record import (
     ResumedRecord,
     RouteRecord,
     SkippedRecord,
+    TieBreakRecord,
     Trace,
 )
 
@@ -41,11 +43,14 @@ def make_trace(
     """The trace of `step`; `prices` by model name, `seconds` for the whole step."""
     attempts = progress.made
     costs = [cost_usd(a.usage, prices.get(a.model)) for a in attempts]
-    known = [usd for usd in costs if usd is not None]
-    cost = sum(known) if len(known) == len(costs) else None
+    asked = decision.tie_break
+    parts = costs if asked is None else [asked.usd, *costs]
+    known = [usd for usd in parts if usd is not None]
+    cost = sum(known) if len(known) == len(parts) else None
     price = prices.get(decision.reference) if decision.reference else None
     reference_cost = cost_usd(message_usage(answered_by), price) if answered_by else None
     examples = decision.examples
+    waited = progress.waited_seconds + (0.0 if asked is None else asked.seconds)
     return Trace(
         step_id=step.id,
         started_at=step.started_at,
@@ -65,6 +70,7 @@ def make_trace(
         route_scores=tuple(
             RouteRecord(name=one.name, score=one.score, threshold=one.threshold) for one in decision.route_scores
         ),
+        tie_break=None if asked is None else tie_break_record(asked),
         candidates=tuple(candidate_record(c) for c in decision.candidates),
         attempts=tuple(
             attempt_record(a, usd, examples.get(a.model), is_earlier=a is progress.left)
@@ -79,7 +85,7 @@ def make_trace(
         reference_cost_usd=reference_cost,
         saved_usd=None if cost is None or reference_cost is None else reference_cost - cost,
         seconds=seconds,
-        router_seconds=max(0.0, seconds - progress.waited_seconds - answering_seconds(progress.attempts)),
+        router_seconds=max(0.0, seconds - waited - answering_seconds(progress.attempts)),
         degraded=tuple(degraded),
     )
 
@@ -107,6 +113,23 @@ def candidate_record(candidate: Candidate) -> CandidateRecord:
         expected_usd=candidate.expected_usd,
         lesson_tokens=candidate.lesson_tokens,
         **figures,
+    )
+
+
+def tie_break_record(asked: Consultation) -> TieBreakRecord:
+    """What came of asking for a route as the trace keeps it."""
+    return TieBreakRecord(
+        between=asked.between,
+        route=asked.route,
+        model=asked.model,
+        why=asked.why,
+        known=asked.is_known,
+        began_seconds=asked.began_seconds,
+        seconds=asked.seconds,
+        input_tokens=asked.usage.input_tokens,
+        output_tokens=asked.usage.output_tokens,
+        estimated=asked.usage.estimated,
+        cost_usd=asked.usd,
     )
 
 

@@ -25,7 +25,7 @@ from .reasons import (
     result,
     waited_seconds,
 )
-from .record import AttemptRecord, CandidateRecord, FeedbackRecord, PassedRecord, ResumedRecord, Trace
+from .record import AttemptRecord, CandidateRecord, FeedbackRecord, PassedRecord, ResumedRecord, TieBreakRecord, Trace
 from .totals import Totals, comparison
 from .wording import duration, in_and_out, listed, money, name, number_of, percent, visible
 
@@ -315,6 +315,7 @@ def facts_of(trace: Trace) -> Iterable[tuple[str, str]]:
     yield "kind", f"{name(trace.kind)}, because {visible(trace.kind_from)}" if trace.kind_from else ""
     yield "rule", visible(trace.rule) if trace.rule else ""
     yield "route", routes_told(trace)
+    yield "tie-break", "" if trace.tie_break is None else tie_break_told(trace.tie_break)
     yield "prompt", f"~{trace.input_tokens} tokens when the decision was made" if trace.input_tokens else ""
     yield "cost", comparison(Totals.of([trace]), references)
     part = f" and {duration(waited)} of waiting" if waited else ""
@@ -335,6 +336,17 @@ def routes_told(trace: Trace) -> str:
         return ""
     near = ", ".join(f"{name(one.name)} {one.score:.2f} of {one.threshold:.2f}" for one in trace.route_scores)
     return f"{name(trace.route) if trace.route else 'none'}{f' ({near})' if near else ''}"
+
+
+def tie_break_told(asked: TieBreakRecord) -> str:
+    """Who was asked for the route that the words left open, and what came of it."""
+    between = listed([name(route) for route in asked.between])
+    if asked.model is None:
+        return f"the words alone decided about {between}: {visible(asked.why)}"
+    took = f"in {duration(asked.seconds)} for {money(asked.cost_usd)}"
+    when = "had been asked the same before" if asked.known else f"was asked {took}"
+    came = visible(asked.why) if asked.why else f"it chose {name(asked.route) if asked.route else 'none of them'}"
+    return f"{name(asked.model)} {when}, about {between}: {came}"
 
 
 def verdict(feedback: FeedbackRecord) -> str:
