@@ -29,6 +29,7 @@ from steprouter.config.fields import (
     ModelFields,
     PolicyFields,
     PriceFields,
+    ProbeFields,
     ResumptionFields,
     RuleFields,
 )
@@ -216,6 +217,7 @@ def test_the_fates_of_candidates_are_documented() -> None:
         ("`abilities`", AbilityFields),
         ("`policy`", PolicyFields),
         ("`resume`", ResumptionFields),
+        ("`probes`", ProbeFields),
         ("`memory`", MemoryFields),
         ("`content_filter`", ContentFilterFields),
         ("a budget", BudgetFields),

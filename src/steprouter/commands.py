@@ -9,6 +9,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from .answering.agreement import Probed
 from .answering.attempt import Attempt
 from .answering.claims import Claim, Grant
 from .answering.cursor import Cursor
@@ -196,7 +197,7 @@ class TakeOver(Command[bool]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle(Command[None]):
-    """Hand what happened to memory and trace, off the path. The flow's last word.
+    """Hand what happened to memory and trace, off the path. A flow's last word, but for a probe.
 
     Attributes:
         outcome: What happened.
@@ -209,8 +210,15 @@ class Settle(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spawn(Command[None]):
-    """Run another flow in the background (probes, audits, judges); the step does not wait for it."""
+    """Run another flow in the background (probes, audits, judges); the step does not wait for it.
 
+    Attributes:
+        step: The step that the flow is about, with an id of its own.
+        flow: The flow, not begun.
+        why: What it is for, in a word.
+    """
+
+    step: Step
     flow: Flow[Any] = field(repr=False)
     why: str
 
@@ -250,6 +258,7 @@ class Outcome:
         recalled: What was known when the step began.
         vector: The step's text as a vector, or why there is none.
         material: What there is to learn from it; None where lessons are not kept.
+        probe: What came of it as a probe of a step; None for a step.
     """
 
     step: Step
@@ -260,6 +269,7 @@ class Outcome:
     recalled: Recalled = field(default_factory=Recalled, repr=False)
     vector: Vector | Missing = field(default=NOT_KEPT, repr=False)
     material: Material | None = field(default=None, repr=False)
+    probe: Probed | None = None
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -292,4 +302,5 @@ class Outcome:
             charge=decision.charge,
             route=decision.route,
             asked_usd=0.0 if decision.tie_break is None else decision.tie_break.usd,
+            probe=self.probe,
         )

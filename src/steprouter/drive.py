@@ -16,7 +16,7 @@ from .answering.attempt import Attempt
 from .answering.claims import Claim, Grant, Granted
 from .answering.health import Conditions
 from .clock import Clock
-from .commands import Consult, Embedded, Precedent
+from .commands import Consult, Embedded, Precedent, Spawn
 from .consulting import Consultant
 from .errors import ConfigError
 from .flow import Call, Command, Considered, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, TakeOver, Wait
@@ -165,7 +165,12 @@ class Driver:
         providers: Who runs each model, by name, where that is known.
         hurry: Called when an attempt has failed, so that others learn of it before the step ends; must not wait.
         journal: Gives what keeps unfinished answers, opened by its first use; None keeps nothing of them.
+
+    Attributes:
+        spawn: Runs flows in the background; must not wait. None knows no such command.
     """
+
+    spawn: Callable[[Spawn], None] | None = None
 
     def __init__(
         self,
@@ -552,6 +557,8 @@ class Driver:
                 if run.pen is not None:
                     run.pen.leave(self.clock.now(), keep=command.leaves_journal)
                 self.settle(run, command.outcome)
+            case Spawn() if self.spawn is not None:
+                self.spawn(command)
             case _:
                 raise TypeError(f"the driver knows no command {type(command).__name__}")
         return None

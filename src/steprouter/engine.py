@@ -25,6 +25,7 @@ from pydantic import SecretStr
 
 from .advice import Advice, reported
 from .answering.budgets import Budget, check_budgets
+from .background import Background
 from .clock import Clock, SystemClock
 from .drive import Driver, Run, Tell
 from .embedding.default import DefaultEmbedder
@@ -134,6 +135,8 @@ class Engine:
             hurry=self.hurry,
             journal=self.open_journal(),
         )
+        self.background = Background(self.driver)
+        self.driver.spawn = self.background.spawn
 
     @cached_property
     def settings(self) -> dict[str, str]:
@@ -362,6 +365,7 @@ class Engine:
             prices=self.prices,
             seconds=seconds,
             degraded=degraded,
+            probe=outcome.probe,
         )
         remembrance = None if self.memory is None else self.remembrance(outcome, seconds, self.memory)
         self.sink.put(Settled(trace=trace if self.kept.tracing else None, remembrance=remembrance))
@@ -411,6 +415,7 @@ class Engine:
 
     def close(self) -> None:
         """Write what waits and give connections back; an engine that is used again opens them anew."""
+        self.background.close()
         if self.journal is not None:
             self.journal.close()
         self.driver.leavings.wait(CANCELLING_SECONDS)
@@ -427,6 +432,7 @@ class Engine:
 
     async def aclose(self) -> None:
         """As `close`, for the running event loop's connections too."""
+        await asyncio.to_thread(self.background.close)
         await asyncio.to_thread(self.driver.leavings.wait, CANCELLING_SECONDS)
         for wire in self.driver.wires.values():
             await wire.aclose()
@@ -500,7 +506,9 @@ def deployment_digest(card: ModelCard, environ: Mapping[str, str]) -> str:
 
 
 def ending(outcome: Outcome) -> str:
-    """How a step ended, in a word."""
+    """How a step ended, in a word; of a probe, how it compares with what was given."""
+    if outcome.probe is not None:
+        return outcome.probe.said
     if outcome.answered_by is not None:
         return "sufficient" if outcome.answered_by.is_sufficient else "insufficient"
     return outcome.gave_up.why if outcome.gave_up is not None else "unknown"

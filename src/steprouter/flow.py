@@ -43,6 +43,7 @@ from .memory.journal import JournalEntry
 from .memory.learned import Learned
 from .memory.recall import Missing, Recalled
 from .memory.session import Session
+from .probing import probe_for
 from .routing.consultation import Consultation
 from .routing.decide import decide
 from .routing.decision import Decision
@@ -101,6 +102,8 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
         material=None if lessons is None else glean(step, ask, decision, given, setting.cards, lessons),
     )
     yield from perform(Settle(outcome=outcome, leaves_journal=leaves_journal(outcome, setting)))
+    if (probe := probe_for(outcome, ask, setting)) is not None:
+        yield from perform(probe)
     return outcome
 
 

@@ -19,6 +19,7 @@ from ..models.card import Abilities, ModelCard, Price
 from ..models.limits import Limits
 from ..routing.content_filter import ContentFilter
 from ..routing.policy import Policy
+from ..routing.probes import Probes
 from ..routing.resumption import Resumption
 from ..routing.rule_order import name_checks, refuse_shadowed
 from ..routing.rules import Rule, refuse_unknown
@@ -158,13 +159,17 @@ def make_policy(document: Document, fields: PolicyFields, cards: Sequence[ModelC
         known = names_of(cards)
         check_reference = partial(refuse_unknown, "reference", "model", {fields.reference}, known)
         document.build(("policy", "reference"), check_reference)
-    given = fields.model_dump(exclude_unset=True, exclude={"rules", "content_filter", "resume"})
+    given = fields.model_dump(exclude_unset=True, exclude={"rules", "content_filter", "resume", "probes"})
     at = ("policy", "content_filter")
     reaction = document.build(at, partial(ContentFilter, **fields.content_filter.model_dump(exclude_unset=True)))
     document.build(at, partial(reaction.check, names_of(cards)))
     given["content_filter"] = reaction
     resume = partial(Resumption, **fields.resume.model_dump(exclude_unset=True))
     given["resume"] = document.build(("policy", "resume"), resume)
+    if fields.probes is not None:
+        probes = document.build(("policy", "probes"), partial(Probes, **fields.probes.model_dump(exclude_unset=True)))
+        document.build(("policy", "probes", "models"), partial(probes.check, cards))
+        given["probes"] = probes
     return document.build(("policy",), partial(Policy, **given, rules=tuple(rules)))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from ..answering.agreement import Probed
 from ..answering.answer import Answer, ToolCall
 from ..answering.attempt import Attempt
 from ..models.card import Price
@@ -77,6 +78,7 @@ class Ended:
         charge: What the choice was charged to the ledger; 0 for a proven one.
         route: The semantic route that it took, if any.
         asked_usd: What asking a model for that route cost; None where that is not known.
+        probe: What came of it as a probe of a step; None for a step.
     """
 
     step: Step
@@ -91,6 +93,7 @@ class Ended:
     charge: float = 0.0
     route: str | None = None
     asked_usd: float | None = 0.0
+    probe: Probed | None = None
 
 
 def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Remembrance:
@@ -101,6 +104,8 @@ def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Re
         prices: By model.
         key: Keys the digests of its tool calls.
     """
+    if ended.probe is not None:
+        return remember_probe(ended, ended.probe, prices)
     place = ended.step.place
     costs = [cost_usd(attempt.usage, prices.get(attempt.model)) for attempt in ended.attempts]
     return Remembrance(
@@ -113,6 +118,44 @@ def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Re
         draft=None if ended.material is None else draft_with_vector(ended.material.draft, ended.vector),
         results="" if ended.material is None else ended.material.results,
     )
+
+
+def remember_probe(ended: Ended, probe: Probed, prices: Mapping[str, Price | None]) -> Remembrance:
+    """What to keep of a probe: what became of the probed model's answer, if anything can be said of it.
+
+    Nobody saw it, so that neither its session nor the ledger nor a lesson has anything to do with it, and that nobody
+    complained says nothing: an answer of which nothing else is known leaves nothing.
+    """
+    step, place = ended.step, ended.step.place
+    outcomes = []
+    for attempt in ended.attempts:
+        if attempt.answer is None or probe.score is None:
+            continue
+        if attempt.problems:
+            verdict = first_label(ended, attempt)
+        else:
+            verdict = label(step.id, Source.JUDGE, probe.score, step.started_at)
+        outcomes.append(
+            Remembered(
+                id=step.id,
+                kind=str(step.kind),
+                node=place.node,
+                model=attempt.model,
+                at=step.started_at,
+                vector=ended.vector,
+                label=verdict,
+                thread=place.thread,
+                user=place.user,
+                usage=attempt.usage,
+                usd=cost_usd(attempt.usage, prices.get(attempt.model)),
+                seconds=attempt.seconds,
+                first_token_seconds=attempt.first_token_seconds,
+                given=False,
+                expected=ended.expected.get(attempt.model),
+                version=version_of(attempt.answer),
+            )
+        )
+    return Remembrance(tenant=place.tenant, thread=place.thread, user=place.user, outcomes=tuple(outcomes))
 
 
 def draft_with_vector(draft: Draft | None, vector: bytes | None) -> Draft | None:

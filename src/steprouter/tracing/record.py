@@ -271,6 +271,9 @@ class Trace(Part):
         cost_usd: All attempts and the tie-break together; None if the price of any is unknown.
         reference_cost_usd: What the answering attempt's tokens would have cost on the reference.
         saved_usd: The difference, with its honest sign; None if either is unknown.
+        probe_of: The step that it is a probe of: what a cheaper model, `model`, would have answered, which nobody saw.
+            `outcome` says how that compares with what was given. It is no step of its thread, but costs what it costs.
+        score: What memory was told of a probe's answer, from 0, wrong, to 1, as good; None where nothing was.
         seconds: The whole step.
         router_seconds: The router's own part of it.
         degraded: What was broken on the way.
@@ -306,6 +309,8 @@ class Trace(Part):
     cost_usd: float | None = None
     reference_cost_usd: float | None = None
     saved_usd: float | None = None
+    probe_of: str | None = None
+    score: float | None = None
     seconds: float = 0.0
     router_seconds: float = 0.0
     degraded: tuple[str, ...] = ()

@@ -45,6 +45,19 @@ ENDINGS = {
     "exhausted": "every model that might be tried failed",
 }
 
+COMPARISONS = {
+    "the same": "it said the same as was given",
+    "other arguments": "it called the same tools with other arguments",
+    "other calls": "it called other tools, or none",
+    "other words": "it said something else",
+    "insufficient": "it failed a check",
+    "judged": "a judge compared it with what was given",
+    "not judged": "nothing could be said of it",
+    "failed": "the call failed",
+    "cancelled": "it was ended when the router was closed",
+}
+"""What came of a probe, by the outcome of its trace."""
+
 HELD_BY = {"budget": "a budget", "limit": "a limit", "breaker": "its circuit breaker"}
 
 MOST_PASSED = 20
@@ -84,6 +97,9 @@ def headline(trace: Trace, number: int | None) -> Text:
 
 def told(trace: Trace) -> str:
     """What a step came to."""
+    if trace.probe_of is not None:
+        asked = f"a probe of step {visible(trace.probe_of, 80)} asked {name(probed_model(trace))} too, unseen"
+        return f"{asked}; {COMPARISONS.get(trace.outcome, visible(trace.outcome))}"
     if trace.cache == "hit":
         return f"answered from the cache, with an answer of {name(trace.model)}"
     clauses = [fate(one) for one in trace.attempts if one is not trace.answer]
@@ -94,6 +110,11 @@ def told(trace: Trace) -> str:
     if happened:
         return f"{happened}, so {manner(trace)}"
     return first_choice(trace)
+
+
+def probed_model(trace: Trace) -> str | None:
+    """The model that a probe asked."""
+    return trace.model or next((attempt.model for attempt in trace.attempts), None)
 
 
 def fate(attempt: AttemptRecord) -> str:
@@ -317,7 +338,8 @@ def facts_of(trace: Trace) -> Iterable[tuple[str, str]]:
     yield "route", routes_told(trace)
     yield "tie-break", "" if trace.tie_break is None else tie_break_told(trace.tie_break)
     yield "prompt", f"~{trace.input_tokens} tokens when the decision was made" if trace.input_tokens else ""
-    yield "cost", comparison(Totals.of([trace]), references)
+    yield "cost", comparison(Totals.of([trace]), references) if trace.probe_of is None else money(trace.cost_usd)
+    yield "worth", "" if trace.score is None else f"{trace.score:.2f}, as memory was told"
     part = f" and {duration(waited)} of waiting" if waited else ""
     yield "time", f"{duration(trace.seconds)}, of which the router's own {duration(trace.router_seconds)}{part}"
     yield "cache", "" if trace.cache == "off" else trace.cache
