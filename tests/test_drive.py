@@ -14,7 +14,20 @@ from steprouter import ConfigError
 from steprouter.answering.answer import Delta, ToolPiece
 from steprouter.answering.failures import Phase, Seen
 from steprouter.drive import Driver, Run
-from steprouter.flow import Call, Embed, Outcome, Race, Recall, Reserve, Setting, Settle, Spawn, Wait, run_step
+from steprouter.flow import (
+    Call,
+    Embed,
+    Embedded,
+    Outcome,
+    Race,
+    Recall,
+    Reserve,
+    Setting,
+    Settle,
+    Spawn,
+    Wait,
+    run_step,
+)
 from steprouter.memory.recall import NOT_KEPT, Missing, Recalled
 from steprouter.models.card import ModelCard, Price, Tier
 from steprouter.models.cost import Usage
@@ -301,10 +314,10 @@ class Mind:
     """Embeds and recalls, and says by which way it was asked."""
 
     def embed(self, text):
-        return Missing(reason=f"embed {text}")
+        return Embedded(vector=Missing(reason=f"embed {text}"))
 
     async def aembed(self, text):
-        return Missing(reason=f"aembed {text}")
+        return Embedded(vector=Missing(reason=f"aembed {text}"))
 
     def recall(self, step, vector):
         return Recalled(sections={"way": "recall", "vector": vector})
@@ -319,7 +332,7 @@ async def test_a_step_is_embedded_and_recalled_in_its_own_colour(asynchronous):
     commands = (Embed(text="x"), Recall(step=STEP, vector=NOT_KEPT))
     replies = [await areply_to(bench, c) if asynchronous else reply_to(bench, c) for c in commands]
     assert replies == [
-        Missing(reason=f"{prefix}embed x"),
+        Embedded(vector=Missing(reason=f"{prefix}embed x")),
         Recalled(sections={"way": f"{prefix}recall", "vector": NOT_KEPT}),
     ]
 

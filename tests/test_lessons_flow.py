@@ -14,12 +14,12 @@ from steprouter import ModelCard, Policy, Price, StepKind, StepRouter, Tier
 from steprouter.answering.answer import Answer, ToolCall
 from steprouter.answering.attempt import Attempt
 from steprouter.answering.claims import Granted
-from steprouter.flow import Call, Embed, Recall, Reserve, Setting, run_step
+from steprouter.flow import Call, Embed, Embedded, Recall, Reserve, Setting, run_step
 from steprouter.memory.effect import Verdict
 from steprouter.memory.labels import Source
 from steprouter.memory.lessons import AtHand, Lesson, Lessons, drawn
 from steprouter.memory.policy import MemoryPolicy
-from steprouter.memory.recall import NOT_KEPT, Recalled
+from steprouter.memory.recall import Recalled
 from steprouter.step.ask import Ask
 from steprouter.step.step import Evidence, Step
 from steprouter.testing import Cut, ScriptedChatModel, call, say
@@ -240,7 +240,7 @@ def driven(setting: Setting, lessons: tuple[Lesson, ...], attempts: list[Attempt
         elif isinstance(command, Reserve):
             reply = Granted()
         elif isinstance(command, Embed | Recall):
-            reply = NOT_KEPT if isinstance(command, Embed) else Recalled(sections=known)
+            reply = Embedded() if isinstance(command, Embed) else Recalled(sections=known)
 
 
 def test_the_stronger_model_that_takes_over_is_asked_without_the_example():

@@ -17,9 +17,9 @@ from steprouter.answering.agreement import Probed
 from steprouter.answering.answer import Answer
 from steprouter.answering.attempt import Attempt
 from steprouter.answering.claims import Granted, Refused
-from steprouter.flow import Call, Embed, Recall, Reserve, Setting, Settle, Spawn, run_step
+from steprouter.flow import Call, Embed, Embedded, Recall, Reserve, Setting, Settle, Spawn, run_step
 from steprouter.memory.labels import Source
-from steprouter.memory.recall import NOT_KEPT, Recalled
+from steprouter.memory.recall import Recalled
 from steprouter.probing import PROBE_SECONDS
 from steprouter.routing.probes import Probes
 from steprouter.step.ask import Ask
@@ -86,7 +86,7 @@ def spawned() -> Spawn:
     """What a step whose reference has answered spawns, the last of its commands."""
     setting = Setting(cards=(REFERENCE, CHEAPER), policy=Policy(mode="observe", probes=ALWAYS))
     flow: Any = run_step(STEP, Ask(messages=(HumanMessage("hi"),)), setting)
-    replies: dict[type, Any] = {Embed: NOT_KEPT, Recall: Recalled(), Reserve: Granted(), Call: SAID}
+    replies: dict[type, Any] = {Embed: Embedded(), Recall: Recalled(), Reserve: Granted(), Call: SAID}
     commands = [flow.send(None)]
     while not isinstance(commands[-1], Spawn):
         commands.append(flow.send(replies.get(type(commands[-1]))))

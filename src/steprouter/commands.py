@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from .answering.agreement import Probed
 from .answering.attempt import Attempt
@@ -20,10 +20,14 @@ from .answering.shape import Shaping
 from .memory.drafts import Material
 from .memory.journal import JournalEntry
 from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
+from .memory.remember import Ended
 from .models.cost import Usage
 from .routing.decision import Decision
 from .step.ask import Ask
 from .step.step import Step
+
+if TYPE_CHECKING:
+    from .routing.route_match import RouteTable
 
 R = TypeVar("R")
 
@@ -40,8 +44,21 @@ class Command(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embed(Command["Vector | Missing"]):
-    """Turn the step's text into a vector."""
+class Embedded:
+    """What embedding brings.
+
+    Attributes:
+        vector: The text as a vector, or why there is none.
+        routes: The semantic routes in force; None where there are none, or they are not ready yet.
+    """
+
+    vector: Vector | Missing = field(default=NOT_KEPT, repr=False)
+    routes: RouteTable | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embed(Command[Embedded]):
+    """Turn the step's text into a vector, and bring the routes that it may take; takes no trip to the store."""
 
     text: str = field(repr=False)
 
@@ -52,6 +69,32 @@ class Recall(Command[Recalled]):
 
     step: Step
     vector: Vector | Missing = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a model said to a question about routes.
+
+    Attributes:
+        model: Which one.
+        said: Its answer, or the beginning of a long one.
+    """
+
+    model: str
+    said: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precedent(Command[Heard | Missing | None]):
+    """Look up what a model said when the same was asked before; takes no time.
+
+    The reply is None if nobody was asked yet, or why nobody is to be asked just now.
+
+    Attributes:
+        key: Digest of the question.
+    """
+
+    key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +138,24 @@ class Call(Command[Attempt]):
     is_structured: bool = False
     cursor: Cursor | None = None
     billed: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consult(Command[Attempt]):
+    """Ask a model which route the step takes, before the step is decided; nobody is shown what it says.
+
+    It is over in `call.timeouts.total`, whatever the model does. What it used is settled at once: a step that is only
+    considered, or that no model can take, settles nothing.
+
+    Attributes:
+        call: The call.
+        key: Digest of the question, under which the answer is known from now on.
+        is_probe: Whether its breaker is decided by it.
+    """
+
+    call: Call
+    key: str
+    is_probe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,3 +280,27 @@ class Outcome:
     def degraded(self) -> tuple[str, ...]:
         """What was broken on the way, in words."""
         return self.recalled.degraded
+
+    def ended(self, vector: bytes | None, seconds: float) -> Ended:
+        """The step as far as memory looks at it.
+
+        Args:
+            vector: Its text as float32 bytes; None if it was not embedded.
+            seconds: How long it took.
+        """
+        given, decision = self.answered_by, self.decision
+        return Ended(
+            step=self.step,
+            attempts=tuple(one for one in self.attempts if not one.is_message),
+            answered_by=None if given is not None and given.is_message else given,
+            vector=vector,
+            recalled=self.recalled,
+            seconds=seconds,
+            examples=decision.examples,
+            material=self.material,
+            expected=decision.expected,
+            charge=decision.charge,
+            route=decision.route,
+            asked_usd=0.0 if decision.tie_break is None else decision.tie_break.usd,
+            probe=self.probe,
+        )

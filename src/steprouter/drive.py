@@ -16,13 +16,14 @@ from .answering.attempt import Attempt
 from .answering.claims import Claim, Grant, Granted
 from .answering.health import Conditions
 from .clock import Clock
-from .commands import Spawn
+from .commands import Consult, Embedded, Precedent, Spawn
+from .consulting import Consultant
 from .errors import ConfigError
 from .flow import Call, Command, Considered, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, TakeOver, Wait
 from .journaling import Journals, Pen, Scribe
 from .leaving import Leavings
 from .memory.journal import JournalPlace, place_of
-from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
+from .memory.recall import Missing, Recalled, Vector
 from .providers.deadline import awithin, within
 from .providers.responses_cursor import Bookmark, ResumableWire
 from .providers.wire import Wire
@@ -37,13 +38,13 @@ Close = Callable[["Run", Outcome], None]
 
 
 class Embeds(Protocol):
-    """Turns a step's text into a vector, in time or not at all."""
+    """Turns a step's text into a vector, in time or not at all, and brings the routes that it may take."""
 
-    def embed(self, text: str) -> Vector | Missing:
-        """The vector, or why there is none; never raises."""
+    def embed(self, text: str) -> Embedded:
+        """The vector, or why there is none, and the routes; never raises."""
         ...
 
-    async def aembed(self, text: str) -> Vector | Missing:
+    async def aembed(self, text: str) -> Embedded:
         """As `embed`, without blocking the event loop."""
         ...
 
@@ -81,6 +82,10 @@ class Live(Protocol):
 
     def ended(self, attempt: Attempt, now: float) -> str | None:
         """A call has ended; why its circuit opened with that, if it did. Told twice it counts once."""
+        ...
+
+    def settle(self, attempts: tuple[Attempt, ...], unused: tuple[str, ...], now: float) -> None:
+        """What calls really used, and reservations that were not needed; takes no time. Told twice it counts once."""
         ...
 
 
@@ -190,9 +195,10 @@ class Driver:
         self.hurry = hurry
         self.journal = journal
         self.leavings = Leavings()
+        self.consultant = Consultant(wires, clock=clock, live=live, providers=self.providers, passing=passing_errors)
 
     def begin(self, step: Step, flow: Flow[Outcome], tell: Tell, beat: Beat | None = None) -> Run:
-        """Start a step and drive it through its decision, which spends no money.
+        """Start a step and drive it through its decision, which spends no money but for a tie-break between routes.
 
         Args:
             step: The step.
@@ -495,6 +501,8 @@ class Driver:
                 return run.pen is not None
             case Reserve() if self.live is not None:
                 return self.live.reserve(command.step, command.claim, self.clock.now())
+            case Consult():
+                return self.consultant.consult(command, run)
             case _:
                 return self.reply(run, command)
 
@@ -513,6 +521,8 @@ class Driver:
                 return run.pen is not None
             case Reserve() if self.live is not None:
                 return await self.live.areserve(command.step, command.claim, self.clock.now())
+            case Consult():
+                return await self.consultant.aconsult(command, run)
             case _:
                 return self.reply(run, command)
 
@@ -529,13 +539,15 @@ class Driver:
         """Carry out a command that takes no time."""
         match command:
             case Embed():
-                return NOT_KEPT
+                return Embedded()
             case Reserve():
                 return Granted()
             case Recall():
                 return self.known(run, Recalled())
             case TakeOver():
                 return False
+            case Precedent():
+                return self.consultant.precedent(command.key)
             case Note():
                 run.decision = command.decision or run.decision
                 run.tell(command)

@@ -102,7 +102,7 @@ def decision_for(candidate: Candidate, decision: Decision) -> Decision:
     """The decision to probe a model, whom no lesson is shown: their worth is measured where answers are given."""
     why = f"probed beside {decision.reference}: of the cheaper models the one about which least is known"
     alone = replace(candidate, kept=True, reason=why, example=None)
-    return replace(decision, candidates=(alone,), reason=why, charge=0.0)
+    return replace(decision, candidates=(alone,), reason=why, charge=0.0, tie_break=None)
 
 
 def compared(attempt: Attempt, given: Answer, step: Step, ask: Ask, judge: Judge | None) -> Probed:

@@ -77,6 +77,7 @@ class ModelFields(Fields):
     deployment_of: str | None = None
     weight: float = 1.0
     limits: LimitFields | None = None
+    efforts: Annotated[Any, BeforeValidator(one_or_more)] = ()
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
 

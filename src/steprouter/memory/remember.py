@@ -76,6 +76,8 @@ class Ended:
         material: What there is to learn; None where lessons are not kept.
         expected: With which probability each model was expected to answer well, when the step was decided.
         charge: What the choice was charged to the ledger; 0 for a proven one.
+        route: The semantic route that it took, if any.
+        asked_usd: What asking a model for that route cost; None where that is not known.
         probe: What came of it as a probe of a step; None for a step.
     """
 
@@ -89,6 +91,8 @@ class Ended:
     material: Material | None = field(default=None, repr=False)
     expected: Mapping[str, float] = field(default_factory=dict)
     charge: float = 0.0
+    route: str | None = None
+    asked_usd: float | None = 0.0
     probe: Probed | None = None
 
 
@@ -164,7 +168,8 @@ def draft_with_vector(draft: Draft | None, vector: bytes | None) -> Draft | None
 def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> SessionUpdate:
     """What the step adds to its session."""
     step, given = ended.step, ended.answered_by
-    known = [usd for usd in costs if usd is not None]
+    spent = [ended.asked_usd, *costs]
+    known = [usd for usd in spent if usd is not None]
     calls = given.answer.tool_calls if given is not None and given.answer is not None else ()
     return SessionUpdate(
         decided=Decided(
@@ -179,7 +184,8 @@ def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> S
             calls=tuple(call_digest(signature(call.name, call.args), key) for call in calls),
             asked=step.trail.asked,
             before=step.trail.before,
-            usd=sum(known) if len(known) == len(costs) else None,
+            usd=sum(known) if len(known) == len(spent) else None,
+            route=ended.route,
         ),
         errors=step.evidence.consecutive_errors,
         escalated=any(attempt.answer is not None and attempt.problems for attempt in ended.attempts),

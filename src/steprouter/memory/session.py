@@ -49,6 +49,7 @@ class Decided:
         asked: Keyed digest of all messages of the prompt.
         before: Keyed digest of the messages before the last human one, if a model had spoken among them.
         usd: What it cost; None if unknown.
+        route: The semantic route that it took; None if it took none.
     """
 
     step_id: str
@@ -63,6 +64,7 @@ class Decided:
     asked: str | None = None
     before: str | None = None
     usd: float | None = None
+    route: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

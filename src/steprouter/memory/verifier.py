@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import sqrt
 
 from ..step.step import StepKind
@@ -97,6 +98,7 @@ def bound(refused: float, passed: float, seen: float, z: float) -> float:
     return min(1.0, max(0.0, share + z * sqrt(share * (1 - share) / (seen + 1))))
 
 
+@lru_cache(maxsize=64)
 def prior(kind: str) -> Verifier:
     """What is thought of the checks at a kind before anything is known; (0, 0) where only words are checked."""
     if kind not in BY_SCHEMA:

@@ -24,14 +24,18 @@ from .contend import (
     incumbent_of,
     is_labelled,
     knowledge,
+    speaker,
     tier_floor,
     tier_of,
     untold,
 )
 from .decision import Candidate, Decision
+from .efforts import strength
 from .filters import lacks
 from .policy import Policy
 from .predict import NOTHING_FORETOLD, Foretold
+from .route_effects import Narrowed, narrowed_by_route
+from .routes import RouteMatch
 from .rule_order import first_match
 from .rules import Rule
 from .session_cost import session_costs
@@ -47,6 +51,7 @@ def decide(
     *,
     barred: Mapping[str, str] = MappingProxyType({}),
     foretold: Foretold = NOTHING_FORETOLD,
+    route: RouteMatch | None = None,
 ) -> Decision:
     """The models to try for `step`, in order.
 
@@ -60,6 +65,7 @@ def decide(
         recalled: What is known.
         barred: Models that cannot take the conversation, and why.
         foretold: What a trained predictor says of this step; the step-kind table is asked of models it does not know.
+        route: What the semantic routes say of the step; None where there are none.
 
     Raises:
         NoAbleModel: No model is able and allowed; the message says what each lacks.
@@ -69,22 +75,22 @@ def decide(
     now = availability(cards, conditions, step.started_at)
     stopped = {**barred, **now.out}
     refused = {card.name: why for card in cards if (why := refusal(card, step, rule, stopped))}
+    if len(refused) == len(cards):
+        raise none_able(step, refused, now)
+    narrowed = narrowed_by_route([card for card in cards if card.name not in refused], route)
+    refused |= narrowed.refused
     able = [card for card in cards if card.name not in refused]
-    if not able:
-        listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
-        advice = "mend what is out" if refused.keys() == now.out.keys() else "add a model, or widen the rule"
-        raise NoAbleModel(f"no model can take this {step.kind} step ({listed}); {advice}")
     examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
     known = knowledge(recalled, step.started_at)
     well = [card for card in cards if refused.get(card.name) is None or refused[card.name] == now.out.get(card.name)]
-    costs = {
-        card.name: expected_usd(card, step, known, foretold, example_tokens=tokens_of(examples, card)) for card in well
-    }
+    speakers = {card.name: speaker(card, step, known, foretold) for card in well}
+    costs = {name: expected_usd(one, step, example_tokens=tokens_of(examples, name)) for name, one in speakers.items()}
     reference = reference_card(able, policy)
     spare = left_out(able, costs, reference, conditions, now, is_routed=policy.mode == "route")
     free = [card for card in able if card.name not in spare]
-    planned = session_costs(well, step, known, foretold, costs)
-    asked = Asked(step=step, policy=policy, rule=rule, known=known, costs=planned, foretold=foretold)
+    planned = session_costs(speakers, step, known, costs)
+    loss = loss_of(step, policy, rule, narrowed)
+    asked = Asked(step=step, policy=policy, loss=loss, known=known, costs=planned, foretold=foretold)
     choice = chosen(free, asked, now)
     ordered = balanced(in_order(free, choice, now), costs, conditions, now, step)
     told = Standing(
@@ -100,19 +106,38 @@ def decide(
     kept = [candidate(c, costs, standing(c, told), choice, example=examples.get(c.name)) for c in ordered]
     if policy.mode == "observe":
         kept = reference_first(kept, reference.name, spare)
-    lost = [
-        candidate(c, costs, refused.get(c.name) or spare[c.name], choice, kept=False, is_spare=c.name in spare)
-        for c in cards
-        if c.name in refused or c.name in spare
-    ]
     return Decision(
-        candidates=(*kept, *lost),
-        reason=because(kept, rule),
+        candidates=(*kept, *left(cards, refused, spare, costs, choice)),
+        reason=f"{narrowed.told}{because(kept, rule)}",
         rule=rule.name if rule else None,
         reference=reference.name,
         target=choice.target,
         charge=choice.charge if policy.mode == "route" else 0.0,
+        route=None if route is None else route.name,
+        route_scores=() if route is None else route.scores,
     )
+
+
+def left(
+    cards: Sequence[ModelCard],
+    refused: Mapping[str, str],
+    spare: Mapping[str, str],
+    costs: Mapping[str, float | None],
+    choice: Choice,
+) -> list[Candidate]:
+    """The models that are not tried: those that cannot take the step, and those that are kept for others."""
+    return [
+        candidate(card, costs, why, choice, kept=False, is_spare=card.name in spare)
+        for card in cards
+        if (why := refused.get(card.name) or spare.get(card.name)) is not None
+    ]
+
+
+def none_able(step: Step, refused: Mapping[str, str], now: Availability) -> NoAbleModel:
+    """What is said where nobody can take a step: what each model lacks, and the way out."""
+    listed = "; ".join(f"{name}: {why}" for name, why in refused.items())
+    advice = "mend what is out" if refused.keys() == now.out.keys() else "add a model, or widen the rule"
+    return NoAbleModel(f"no model can take this {step.kind} step ({listed}); {advice}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +147,7 @@ class Asked:
     Attributes:
         step: The step.
         policy: What the user asks.
-        rule: The rule that matched, if any.
+        loss: What the step may lose on the reference's chance of success.
         known: What memory holds.
         costs: What each model is expected to cost the session.
         foretold: What a trained predictor says.
@@ -130,7 +155,7 @@ class Asked:
 
     step: Step
     policy: Policy
-    rule: Rule | None
+    loss: float
     known: Knowledge
     costs: Mapping[str, float | None]
     foretold: Foretold
@@ -154,15 +179,14 @@ def chosen(cards: Sequence[ModelCard], asked: Asked, now: Availability) -> Choic
 
 def stakes(asked: Asked, reference: str) -> Stakes:
     """What the choice turns on beside the models."""
-    step, policy, rule, learned = asked.step, asked.policy, asked.rule, asked.known.learned
-    loss = policy.loss_for(step.kind) if rule is None or rule.quality_loss is None else rule.quality_loss
+    step, policy, learned = asked.step, asked.policy, asked.known.learned
     detection, false_alarm = learned.verifier(str(step.kind)).rates() if policy.escalate else (0.0, 0.0)
     return Stakes(
         reference=reference,
-        quality_loss=loss,
+        quality_loss=asked.loss,
         value_of_failure_usd=policy.value_of_failure_usd,
         checks=Checks(detection=detection, false_alarm=false_alarm),
-        allowance=allowance(learned.ledger.decisions, learned.ledger.charged, loss),
+        allowance=allowance(learned.ledger.decisions, learned.ledger.charged, asked.loss),
         incumbent=incumbent_of(step, asked.known.session),
         is_locked=step.evidence.holds_thoughts,
         is_irreversible=step.kind in policy.critical,
@@ -171,15 +195,22 @@ def stakes(asked: Asked, reference: str) -> Stakes:
     )
 
 
+def loss_of(step: Step, policy: Policy, rule: Rule | None, narrowed: Narrowed) -> float:
+    """What a step may lose: what its rule says, else its route, else the policy."""
+    said = None if rule is None else rule.quality_loss
+    said = narrowed.quality_loss if said is None else said
+    return policy.loss_for(step.kind) if said is None else said
+
+
 def seconds_left(step: Step, policy: Policy) -> float | None:
     """How long the step may take: what the policy and the graph allow, whichever is less."""
     limits = [one for one in (policy.deadline_seconds, step.place.deadline_seconds) if one is not None]
     return min(limits, default=None)
 
 
-def tokens_of(examples: Mapping[str, Example], card: ModelCard) -> int:
+def tokens_of(examples: Mapping[str, Example], model: str) -> int:
     """What a shown example adds to a model's prompt."""
-    example = examples.get(card.name)
+    example = examples.get(model)
     return example.lesson.tokens if example is not None and example.shown else 0
 
 
@@ -316,7 +347,7 @@ def refusal(card: ModelCard, step: Step, rule: Rule | None, barred: Mapping[str,
     if rule is not None and (objection := rule.objection(card)) is not None:
         return f"not allowed by rule {rule.name!r}: {objection}"
     pinned = step.place.metadata.get("steprouter_model")
-    if isinstance(pinned, str) and pinned != card.name:
+    if isinstance(pinned, str) and pinned not in (card.name, card.deployment):
         return f"the caller asked for {pinned!r}"
     return lacks(card, step.needs) or barred.get(card.name)
 
@@ -339,7 +370,9 @@ def examples_for(step: Step, able: Sequence[ModelCard], rule: Rule | None, recal
 def reference_card(able: Sequence[ModelCard], policy: Policy) -> ModelCard:
     """The model savings are counted against: the stated one if it is able, else the strongest able one."""
     stated = next((card for card in able if card.name == policy.reference), None)
-    return stated or max(able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else -1.0))
+    return stated or max(
+        able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else -1.0, strength(card))
+    )
 
 
 def candidate(

@@ -58,7 +58,7 @@ class Probes:
         Raises:
             ConfigError: It does.
         """
-        known = {card.name for card in cards}.union(*(card.tags for card in cards))
+        known = {name for card in cards for name in (*card.names, *card.tags)}
         refuse_unknown("probes", "model", names(self.models), known)
 
     def allows(self, card: ModelCard) -> bool:

@@ -161,7 +161,8 @@ SUFFICIENT = re.compile(rf"^({'|'.join(LIKELY)}) sufficient: (.*?) ±.*")
 
 def decided(trace: Trace, why: str) -> str:
     """Why the first model was first, without the figures that the story has."""
-    rule = f"rule {trace.rule!r}: " if trace.rule else ""
+    named = [f"{what} {one!r}" for what, one in (("route", trace.route), ("rule", trace.rule)) if one]
+    rule = f"{', '.join(named)}: " if named else ""
     if why.startswith("observe mode"):
         away = re.search(r", but the reference (.+?) cannot be asked: (.+?)(?:;|$)", why[:TEXT_CHARACTERS])
         observed = "the reference answers" if away is None else f"{away[1]} cannot be asked: {barrier(away[2])}"

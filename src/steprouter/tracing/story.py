@@ -25,7 +25,7 @@ from .reasons import (
     result,
     waited_seconds,
 )
-from .record import AttemptRecord, CandidateRecord, FeedbackRecord, PassedRecord, ResumedRecord, Trace
+from .record import AttemptRecord, CandidateRecord, FeedbackRecord, PassedRecord, ResumedRecord, TieBreakRecord, Trace
 from .totals import Totals, comparison
 from .wording import duration, in_and_out, listed, money, name, number_of, percent, visible
 
@@ -335,6 +335,8 @@ def facts_of(trace: Trace) -> Iterable[tuple[str, str]]:
     waited = waited_seconds(trace)
     yield "kind", f"{name(trace.kind)}, because {visible(trace.kind_from)}" if trace.kind_from else ""
     yield "rule", visible(trace.rule) if trace.rule else ""
+    yield "route", routes_told(trace)
+    yield "tie-break", "" if trace.tie_break is None else tie_break_told(trace.tie_break)
     yield "prompt", f"~{trace.input_tokens} tokens when the decision was made" if trace.input_tokens else ""
     yield "cost", comparison(Totals.of([trace]), references) if trace.probe_of is None else money(trace.cost_usd)
     yield "worth", "" if trace.score is None else f"{trace.score:.2f}, as memory was told"
@@ -348,6 +350,25 @@ def facts_of(trace: Trace) -> Iterable[tuple[str, str]]:
     yield "graph step", "" if trace.graph_step is None else str(trace.graph_step)
     yield "task", visible(trace.task, 80) if trace.task else ""
     yield "step id", visible(trace.step_id, 80)
+
+
+def routes_told(trace: Trace) -> str:
+    """The semantic route that was taken, and how near the best ones were."""
+    if trace.route is None and not trace.route_scores:
+        return ""
+    near = ", ".join(f"{name(one.name)} {one.score:.2f} of {one.threshold:.2f}" for one in trace.route_scores)
+    return f"{name(trace.route) if trace.route else 'none'}{f' ({near})' if near else ''}"
+
+
+def tie_break_told(asked: TieBreakRecord) -> str:
+    """Who was asked for the route that the words left open, and what came of it."""
+    between = listed([name(route) for route in asked.between])
+    if asked.model is None:
+        return f"the words alone decided about {between}: {visible(asked.why)}"
+    took = f"in {duration(asked.seconds)} for {money(asked.cost_usd)}"
+    when = "had been asked the same before" if asked.known else f"was asked {took}"
+    came = visible(asked.why) if asked.why else f"it chose {name(asked.route) if asked.route else 'none of them'}"
+    return f"{name(asked.model)} {when}, about {between}: {came}"
 
 
 def verdict(feedback: FeedbackRecord) -> str:

@@ -53,6 +53,8 @@ def read_decided(text: bytes) -> Decided | None:
     try:
         kept = json.loads(text)
         known = {name: kept[name] for name in DECIDED_FIELDS if name in kept}
+        route = known.get("route")
+        known["route"] = route if isinstance(route, str) else None
         decided: Any = Decided(**{**known, "calls": tuple(known.get("calls", ()))})
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
