@@ -187,7 +187,7 @@ def check_loop(messages: list[dict[str, Any]]) -> None:
         raise refuse(
             f"messages.{begun[0]}.content.0.type: Expected `thinking` or `redacted_thinking`, but found "
             f"`{begun[1]}`. When `thinking` is enabled, a final `assistant` message must start with a thinking block "
-            "(preceeding the lastmost set of `tool_use` and `tool_result` blocks)."
+            "(preceeding the lastmost set of `tool_use` and `tool_result` blocks)."  # codespell:ignore preceeding
         )
 
 
