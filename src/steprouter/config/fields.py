@@ -77,6 +77,7 @@ class ModelFields(Fields):
     deployment_of: str | None = None
     weight: float = 1.0
     limits: LimitFields | None = None
+    efforts: Annotated[Any, BeforeValidator(one_or_more)] = ()
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -124,6 +125,14 @@ class ResumptionFields(Fields):
     keep_when_left: bool = False
 
 
+class ProbeFields(Fields):
+    """`Probes`; a judge is handed over in Python."""
+
+    share: float = 0.05
+    usd: float = 0.01
+    models: Words = ()
+
+
 class PolicyFields(Fields):
     """A `Policy`."""
 
@@ -146,6 +155,7 @@ class PolicyFields(Fields):
     prompt_caching: bool = True
     resume: ResumptionFields = ResumptionFields()
     predictor: str | None = None
+    probes: ProbeFields | None = None
 
 
 class BudgetFields(Fields):
@@ -201,6 +211,7 @@ FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
     ("policy",): PolicyFields,
     ("policy", "content_filter"): ContentFilterFields,
     ("policy", "resume"): ResumptionFields,
+    ("policy", "probes"): ProbeFields,
     ("budget",): BudgetFields,
     ("policy", "rules"): RuleFields,
     ("memory",): MemoryFields,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from ..answering.agreement import Probed
 from ..answering.answer import Answer, ToolCall
 from ..answering.attempt import Attempt
 from ..models.card import Price
@@ -76,6 +77,8 @@ class Ended:
         expected: With which probability each model was expected to answer well, when the step was decided.
         charge: What the choice was charged to the ledger; 0 for a proven one.
         route: The semantic route that it took, if any.
+        asked_usd: What asking a model for that route cost; None where that is not known.
+        probe: What came of it as a probe of a step; None for a step.
     """
 
     step: Step
@@ -89,6 +92,8 @@ class Ended:
     expected: Mapping[str, float] = field(default_factory=dict)
     charge: float = 0.0
     route: str | None = None
+    asked_usd: float | None = 0.0
+    probe: Probed | None = None
 
 
 def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Remembrance:
@@ -99,6 +104,8 @@ def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Re
         prices: By model.
         key: Keys the digests of its tool calls.
     """
+    if ended.probe is not None:
+        return remember_probe(ended, ended.probe, prices)
     place = ended.step.place
     costs = [cost_usd(attempt.usage, prices.get(attempt.model)) for attempt in ended.attempts]
     return Remembrance(
@@ -113,6 +120,44 @@ def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Re
     )
 
 
+def remember_probe(ended: Ended, probe: Probed, prices: Mapping[str, Price | None]) -> Remembrance:
+    """What to keep of a probe: what became of the probed model's answer, if anything can be said of it.
+
+    Nobody saw it, so that neither its session nor the ledger nor a lesson has anything to do with it, and that nobody
+    complained says nothing: an answer of which nothing else is known leaves nothing.
+    """
+    step, place = ended.step, ended.step.place
+    outcomes = []
+    for attempt in ended.attempts:
+        if attempt.answer is None or probe.score is None:
+            continue
+        if attempt.problems:
+            verdict = first_label(ended, attempt)
+        else:
+            verdict = label(step.id, Source.JUDGE, probe.score, step.started_at)
+        outcomes.append(
+            Remembered(
+                id=step.id,
+                kind=str(step.kind),
+                node=place.node,
+                model=attempt.model,
+                at=step.started_at,
+                vector=ended.vector,
+                label=verdict,
+                thread=place.thread,
+                user=place.user,
+                usage=attempt.usage,
+                usd=cost_usd(attempt.usage, prices.get(attempt.model)),
+                seconds=attempt.seconds,
+                first_token_seconds=attempt.first_token_seconds,
+                given=False,
+                expected=ended.expected.get(attempt.model),
+                version=version_of(attempt.answer),
+            )
+        )
+    return Remembrance(tenant=place.tenant, thread=place.thread, user=place.user, outcomes=tuple(outcomes))
+
+
 def draft_with_vector(draft: Draft | None, vector: bytes | None) -> Draft | None:
     """The draft as it can be found again; None where the step was not embedded."""
     if draft is None or vector is None:
@@ -123,7 +168,8 @@ def draft_with_vector(draft: Draft | None, vector: bytes | None) -> Draft | None
 def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> SessionUpdate:
     """What the step adds to its session."""
     step, given = ended.step, ended.answered_by
-    known = [usd for usd in costs if usd is not None]
+    spent = [ended.asked_usd, *costs]
+    known = [usd for usd in spent if usd is not None]
     calls = given.answer.tool_calls if given is not None and given.answer is not None else ()
     return SessionUpdate(
         decided=Decided(
@@ -138,7 +184,7 @@ def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> S
             calls=tuple(call_digest(signature(call.name, call.args), key) for call in calls),
             asked=step.trail.asked,
             before=step.trail.before,
-            usd=sum(known) if len(known) == len(costs) else None,
+            usd=sum(known) if len(known) == len(spent) else None,
             route=ended.route,
         ),
         errors=step.evidence.consecutive_errors,

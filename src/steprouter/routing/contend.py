@@ -14,11 +14,12 @@ from ..models.card import ModelCard, Tier
 from ..models.cost import priced_usd
 from ..step.step import Step, StepKind
 from .availability import Availability
+from .efforts import at_length, expected_tokens, prior_at
 from .odds import Prior, odds
 from .plan_cost import Speaker
-from .policy import OUTPUT_TOKENS, RECOVER_PATIENCE, Policy
+from .policy import RECOVER_PATIENCE, Policy
 from .predict import NOTHING_FORETOLD, Foretold
-from .priors import TIER_SUCCESS, prior_of
+from .priors import TIER_SUCCESS
 from .sufficiency import Contender, Fate
 
 KNOWN_ANSWERS = 3
@@ -169,11 +170,11 @@ def output_tokens(card: ModelCard, step: Step, lengths: Mapping[str, float], for
     A model that has not answered such steps yet is taken to be as wordy as those that have: a guess for the one beside
     a measurement of the other would compare nothing.
     """
-    usual = OUTPUT_TOKENS[step.kind]
+    usual = expected_tokens(card, step.kind)
     if (own := lengths.get(card.name) or foretold) is not None:
         usual = round(own)
     elif lengths:
-        usual = round(sum(lengths.values()) / len(lengths))
+        usual = at_length(card, sum(lengths.values()) / len(lengths))
     return min(usual, step.needs.output_tokens or usual)
 
 
@@ -245,7 +246,7 @@ def contenders(
     found = []
     for card in able:
         name, tier = card.name, tier_of(card)
-        prior = trusted(foretold.priors.get(name), trust) or prior_of(tier, floor, standard)
+        prior = trusted(foretold.priors.get(name), trust) or prior_at(card.effort, tier, floor, standard)
         if prior.is_vouched and name != reference and has_drifted(name, learned, at):
             prior = Prior(success=TIER_SUCCESS[tier])  # what the table says of its tier, it has disproved
         whole = kin[name]  # what is known of one deployment is known of its model

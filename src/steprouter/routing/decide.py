@@ -30,6 +30,7 @@ from .contend import (
     untold,
 )
 from .decision import Candidate, Decision
+from .efforts import strength
 from .filters import lacks
 from .policy import Policy
 from .predict import NOTHING_FORETOLD, Foretold
@@ -346,7 +347,7 @@ def refusal(card: ModelCard, step: Step, rule: Rule | None, barred: Mapping[str,
     if rule is not None and (objection := rule.objection(card)) is not None:
         return f"not allowed by rule {rule.name!r}: {objection}"
     pinned = step.place.metadata.get("steprouter_model")
-    if isinstance(pinned, str) and pinned != card.name:
+    if isinstance(pinned, str) and pinned not in (card.name, card.deployment):
         return f"the caller asked for {pinned!r}"
     return lacks(card, step.needs) or barred.get(card.name)
 
@@ -369,7 +370,9 @@ def examples_for(step: Step, able: Sequence[ModelCard], rule: Rule | None, recal
 def reference_card(able: Sequence[ModelCard], policy: Policy) -> ModelCard:
     """The model savings are counted against: the stated one if it is able, else the strongest able one."""
     stated = next((card for card in able if card.name == policy.reference), None)
-    return stated or max(able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else -1.0))
+    return stated or max(
+        able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else -1.0, strength(card))
+    )
 
 
 def candidate(
