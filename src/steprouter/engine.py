@@ -57,6 +57,7 @@ from .store.embedded.places import default_data_dir
 from .store.live.gate import Gate
 from .store.live.shared_health import SharedHealth
 from .store.memory.recollection import Recollection, bytes_of
+from .store.routes.follow import Routes
 from .tracing.archive import Traces
 from .tracing.make import make_trace
 from .tracing.record import Trace
@@ -106,6 +107,7 @@ class Engine:
         self.connection: Connection = connect(self.kept.store)
         self.embedder = TimedEmbedder(embedder_for(self.kept.memory))
         self.memory = self.open_recollection() if self.kept.memory.on else None
+        self.routes = self.follow_routes()
         lessons = self.kept.memory.lessons if self.memory is not None else None
         predictor = predictor_for(policy, self.embedder.embedder if self.memory is not None else None)
         self.setting = Setting(
@@ -123,7 +125,7 @@ class Engine:
             {card.name: open_wire(card) for card in self.cards},
             clock=self.clock,
             settle=self.settle,
-            embedder=Words(self.embedder) if self.memory is not None else None,
+            embedder=self.words,
             memory=self.memory,
             live=self.gate,
             providers={card.name: identity(card)[0] for card in self.cards},
@@ -145,6 +147,19 @@ class Engine:
             return Keys(secret=load_secret(connection.settings().data_dir or default_data_dir()))
 
         return keys
+
+    def follow_routes(self) -> Routes | None:
+        """The semantic routes; None where the policy has none."""
+        routes, named = self.policy.routes, self.policy.routes_in
+        has_routes = bool(routes) or named is not None
+        return Routes(routes, named, self.connection, self.find_keys(), self.embedder) if has_routes else None
+
+    @property
+    def words(self) -> Words | None:
+        """What a step's words bring; None where nothing asks for it."""
+        if self.routes is not None:
+            return Words(self.embedder, self.routes.table)
+        return None if self.memory is None else Words(self.embedder)
 
     def open_recollection(self) -> Recollection:
         """What remembers."""
@@ -341,10 +356,12 @@ class Engine:
         return trace
 
     def degraded(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
-        """What was broken on the way: what could not be recalled, and a journal that does not reach the store."""
-        why = None if self.journal is None or run.pen is None else self.journal.degraded
-        is_said = why is None or any(part.endswith(why) for part in outcome.degraded)
-        return outcome.degraded if is_said else (*outcome.degraded, f"journal: {why}")
+        """What was broken on the way: what could not be recalled, a journal without the store, routes that lack."""
+        journal = None if self.journal is None or run.pen is None else self.journal.degraded
+        told = {"journal": journal, "routes": None if self.routes is None else self.routes.degraded}
+        said = outcome.degraded
+        unsaid = {part: why for part, why in told.items() if why and not any(one.endswith(why) for one in said)}
+        return (*said, *(f"{part}: {why}" for part, why in unsaid.items()))
 
     def remembrance(self, outcome: Outcome, seconds: float, memory: Recollection) -> Remembrance:
         """What memory keeps of an ended step; this process knows it from now on."""
@@ -401,6 +418,8 @@ class Engine:
         if self.journal is not None:
             self.journal.close()
         self.driver.leavings.wait(CANCELLING_SECONDS)
+        if self.routes is not None:
+            self.routes.close()
         self.sink.close()
         self.shelf.close()
         self.gate.close(self.clock.now())
