@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import date
@@ -29,6 +30,7 @@ from steprouter.memory.lessons import Lessons
 from steprouter.memory.policy import MemoryPolicy
 from steprouter.models.card import Abilities, ModelCard, Price, Tier
 from steprouter.routing.policy import Policy
+from steprouter.routing.probes import Probes
 from steprouter.routing.routes import Route, TieBreak
 from steprouter.routing.rules import Rule
 from steprouter.step.step import StepKind
@@ -325,7 +327,8 @@ PAIRS: Mapping[type, type] = {
 @pytest.mark.parametrize("shape", PAIRS)
 def test_a_file_can_say_exactly_what_the_values_hold(shape: type[ModelFields]) -> None:
     value = PAIRS[shape]
-    assert set(shape.model_fields) == {field.name for field in fields(value)}
+    routers_own = {"effort"} if value is ModelCard else set()
+    assert set(shape.model_fields) == {field.name for field in fields(value)} - routers_own
 
 
 @given(text=st.text(st.sampled_from("ab:-[]{}#&*!|>'\"%@`$ \n\t0?,~"), max_size=30))
@@ -447,3 +450,57 @@ def test_routes_are_read_from_a_file_as_they_are_written_in_python(loaded: Load)
 )
 def test_a_mistake_in_a_route_is_named_with_its_line(change: tuple[str, str], complaint: str, mistake: Mistake) -> None:
     assert mistake(ROUTES.replace(*change)).startswith(f"steprouter.yaml {complaint}")
+
+
+ONE_MODEL = "models:\n  - {name: small, model: m, base_url: 'http://h/v1'}\n"
+
+
+def test_probes_are_off_unless_the_file_allows_them(loaded: Load) -> None:
+    assert loaded(ONE_MODEL).policy.probes is None
+    allowed = loaded(f"{ONE_MODEL}policy: {{probes: {{share: 0.1, models: small}}}}\n").policy.probes
+    assert allowed == Probes(share=0.1, models="small")
+    assert loaded(f"{ONE_MODEL}policy: {{probes: {{}}}}\n").policy.probes == Probes()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("{share: 2}", "share of probes must be between 0 and 1, got 2"),
+        ("{models: smal}", "probes names the unknown model 'smal'; did you mean 'small'"),
+        ("{judge: gpt}", "unknown field"),
+    ],
+)
+def test_a_mistake_about_probes_is_named_with_its_line(wrong: str, said: str, loaded: Load) -> None:
+    with pytest.raises(ConfigError, match=rf"line 3, policy\.probes.*{re.escape(said)}"):
+        loaded(f"{ONE_MODEL}policy: {{probes: {wrong}}}\n")
+
+
+def test_a_file_names_efforts_or_says_what_to_send_for_each_and_may_name_their_candidates(tmp_path: Path) -> None:
+    file = tmp_path / "steprouter.yaml"
+    file.write_text(
+        "models:\n"
+        "  - {name: gpt, model: openai:gpt-6-sol, efforts: [low, high]}\n"
+        "  - {name: own, model: qwen, base_url: 'http://127.0.0.1:1/v1', efforts: {off: {}, on: {think: true}}}\n"
+        "  - {name: one, model: openai:gpt-6-sol, efforts: low}\n"
+        "policy:\n"
+        "  reference: gpt@high\n"
+        "  rules: [{name: hard, keyword: hard, models: [gpt@high, own]}]\n"
+        "budget: [{usd: 1, fallback: own@off}]\n"
+    )
+    settings = load(file)
+    assert [card.efforts for card in settings.models] == [("low", "high"), {"off": {}, "on": {"think": True}}, ("low",)]
+    assert settings.policy.reference == "gpt@high"
+
+
+@pytest.mark.parametrize(
+    ("efforts", "said"),
+    [
+        ("3", "efforts of 'gpt' must be a list of names or settings by name, got 3"),
+        ("{on: 3}", "must give settings for each name, got 3 for 'on'"),
+        ("[low, low]", "got 'low' twice"),
+    ],
+)
+def test_efforts_that_are_none_are_named_with_their_line(efforts: str, said: str, mistake: Mistake) -> None:
+    message = mistake(f"models:\n  - name: gpt\n    model: openai:gpt-6-sol\n    efforts: {efforts}\n")
+    assert message.startswith("steprouter.yaml line 2, models[0]: ")
+    assert said in message

@@ -29,6 +29,7 @@ from steprouter.config.fields import (
     ModelFields,
     PolicyFields,
     PriceFields,
+    ProbeFields,
     ResumptionFields,
     RuleFields,
 )
@@ -44,6 +45,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 
 FAILURES = (ROOT / "docs" / "failures.md").read_text()
+EFFORT = (ROOT / "docs" / "effort.md").read_text()
 PREDICTION = (ROOT / "docs" / "prediction.md").read_text()
 ROUTING = (ROOT / "docs" / "routing.md").read_text()
 RESUMPTION = (ROOT / "docs" / "resumption.md").read_text()
@@ -147,7 +149,14 @@ def examples(page: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     ("beginning", "code", "printed"),
-    [*examples(FAILURES), *examples(RESUMPTION), *examples(ROUTING), *examples(PREDICTION), *examples(RULES)],
+    [
+        *examples(FAILURES),
+        *examples(RESUMPTION),
+        *examples(ROUTING),
+        *examples(PREDICTION),
+        *examples(RULES),
+        *examples(EFFORT),
+    ],
 )
 def test_an_example_prints_what_stands_below_it(
     beginning: str, code: str, printed: str, capsys: pytest.CaptureFixture[str]
@@ -208,6 +217,7 @@ def test_the_fates_of_candidates_are_documented() -> None:
         ("`abilities`", AbilityFields),
         ("`policy`", PolicyFields),
         ("`resume`", ResumptionFields),
+        ("`probes`", ProbeFields),
         ("`memory`", MemoryFields),
         ("`content_filter`", ContentFilterFields),
         ("a budget", BudgetFields),

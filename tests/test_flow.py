@@ -16,7 +16,9 @@ from steprouter.answering.health import Conditions, Health
 from steprouter.answering.hedge import HedgeBudget
 from steprouter.answering.shape import Hold
 from steprouter.flow import Call, Embed, Embedded, Note, Outcome, Race, Recall, Reserve, Setting, Settle, Wait, run_step
+from steprouter.memory.learned import Drift, Learned, Ledger
 from steprouter.memory.recall import Missing, Recalled
+from steprouter.memory.session import Session
 from steprouter.models.card import ModelCard, Price, Tier
 from steprouter.routing.policy import Policy
 from steprouter.step.ask import Ask, Toolset
@@ -83,6 +85,23 @@ def test_the_decision_is_told_before_anything_is_called():
     told = commands[2]
     assert isinstance(told, Note)
     assert (told.event, told.decision) == ("decision", outcome.decision)
+
+
+def test_a_thread_is_told_once_that_a_model_has_drifted():
+    rang_at = 1_000.0
+    learned = Learned(drift={"small": Drift(frozen_until=60, alarms=1, at=rang_at)}, ledger=Ledger(decisions=3))
+    told = {}
+    for last_step_at in (0.0, rang_at - 1, rang_at + 1):
+        known = Recalled(sections={"learned": learned, "session": Session(updated_at=last_step_at)})
+        commands, _ = drive([said("large", {"city": "Oslo"})], recalled=known)
+        told[last_step_at] = [c.facts for c in commands if isinstance(c, Note) and c.event == "drift"]
+    assert told == {0.0: [{"models": ("small",)}], rang_at - 1: [{"models": ("small",)}], rang_at + 1: []}
+
+
+def test_a_step_outside_a_thread_is_not_told_of_drift_each_time():
+    learned = Learned(drift={"small": Drift(frozen_until=60, alarms=1, at=1.0)}, ledger=Ledger(decisions=3))
+    commands, _ = drive([said("large", {"city": "Oslo"})], recalled=Recalled(sections={"learned": learned}))
+    assert "drift" not in {c.event for c in commands if isinstance(c, Note)}
 
 
 def test_a_model_that_fails_before_its_first_token_is_followed_by_the_next():

@@ -78,6 +78,7 @@ class ModelFields(Fields):
     deployment_of: str | None = None
     weight: float = 1.0
     limits: LimitFields | None = None
+    efforts: Annotated[Any, BeforeValidator(one_or_more)] = ()
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -148,6 +149,14 @@ class TieBreakFields(Fields):
     models: Words = ()
 
 
+class ProbeFields(Fields):
+    """`Probes`; a judge is handed over in Python."""
+
+    share: float = 0.05
+    usd: float = 0.01
+    models: Words = ()
+
+
 class PolicyFields(Fields):
     """A `Policy`."""
 
@@ -174,6 +183,7 @@ class PolicyFields(Fields):
     route_margin: float = ROUTE_MARGIN
     routes_in: str | None = None
     tie_break: TieBreakFields | None = None
+    probes: ProbeFields | None = None
 
 
 class BudgetFields(Fields):
@@ -229,6 +239,7 @@ FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
     ("policy",): PolicyFields,
     ("policy", "content_filter"): ContentFilterFields,
     ("policy", "resume"): ResumptionFields,
+    ("policy", "probes"): ProbeFields,
     ("budget",): BudgetFields,
     ("policy", "rules"): RuleFields,
     ("policy", "routes"): RouteFields,

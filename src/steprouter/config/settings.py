@@ -19,6 +19,7 @@ from ..models.card import Abilities, ModelCard, Price
 from ..models.limits import Limits
 from ..routing.content_filter import ContentFilter
 from ..routing.policy import Policy
+from ..routing.probes import Probes
 from ..routing.resumption import Resumption
 from ..routing.routes import Route, TieBreak, check_router_name, check_routes
 from ..routing.rule_order import name_checks, refuse_shadowed
@@ -67,7 +68,7 @@ def load(path: str | PathLike[str], *, environment: Mapping[str, str] | None = N
     document = read_document(Path(path), environment)
     fields = check(document, FileFields, FIELDS_AT)
     cards = make_cards(document, fields.models)
-    policy = make_policy(document, fields.policy, cards)
+    policy = beside(Path(path), make_policy(document, fields.policy, cards))
     place = overridden(fields, environment)
     return RouterConfig(
         models=cards,
@@ -80,13 +81,19 @@ def load(path: str | PathLike[str], *, environment: Mapping[str, str] | None = N
     )
 
 
+def beside(path: Path, policy: Policy) -> Policy:
+    """The policy with its predictor's file found from the configuration's folder, wherever the process runs."""
+    named = policy.predictor
+    return replace(policy, predictor=str(path.parent / named)) if isinstance(named, str) else policy
+
+
 def make_budgets(document: Document, budgets: Sequence[BudgetFields], cards: Sequence[ModelCard]) -> tuple[Budget, ...]:
     """The budgets, no two of which may limit the same."""
     made = tuple(
         document.build(("budget", index), partial(Budget, **fields.model_dump(exclude_unset=True)))
         for index, fields in enumerate(budgets)
     )
-    document.build(("budget",), partial(check_budgets, made, [card.name for card in cards]))
+    document.build(("budget",), partial(check_budgets, made, names_of(cards)))
     return made
 
 
@@ -96,7 +103,7 @@ def make_memory(document: Document, fields: MemoryFields, cards: Sequence[ModelC
     if fields.lessons is not None:
         given = fields.lessons.model_dump(exclude_unset=True)
         lessons = document.build(("memory", "lessons"), partial(Lessons, **given))
-        known = {card.name for card in cards}
+        known = names_of(cards)
         check_models = partial(refuse_unknown, "lessons", "model", set(lessons.models), known)
         document.build(("memory", "lessons", "models"), check_models)
     embedder = document.build(("memory", "embedder"), OnnxEmbedder) if fields.embedder == "onnx" else None
@@ -134,6 +141,11 @@ def make_cards(document: Document, models: Sequence[ModelFields]) -> tuple[Model
     return tuple(cards)
 
 
+def names_of(cards: Sequence[ModelCard]) -> set[str]:
+    """What the file may call its models: each by its name, and by those of its efforts."""
+    return {name for card in cards for name in card.names}
+
+
 def make_policy(document: Document, fields: PolicyFields, cards: Sequence[ModelCard]) -> Policy:
     """The policy. Names are checked here, where their lines are known; what depends on tiers, by the router."""
     rules: list[Rule] = []
@@ -145,10 +157,10 @@ def make_policy(document: Document, fields: PolicyFields, cards: Sequence[ModelC
         document.build(("policy", "rules", index), partial(refuse_shadowed, rule, rules))
         rules.append(rule)
     if fields.reference is not None:
-        known = {card.name for card in cards}
+        known = names_of(cards)
         check_reference = partial(refuse_unknown, "reference", "model", {fields.reference}, known)
         document.build(("policy", "reference"), check_reference)
-    made_elsewhere = {"rules", "content_filter", "resume", "routes", "tie_break"}
+    made_elsewhere = {"rules", "content_filter", "resume", "routes", "tie_break", "probes"}
     given = fields.model_dump(exclude_unset=True, exclude=made_elsewhere)
     given["routes"] = make_routes(document, fields, cards)
     if fields.tie_break is not None:
@@ -157,10 +169,14 @@ def make_policy(document: Document, fields: PolicyFields, cards: Sequence[ModelC
         refuse_strangers(document, ("policy", "tie_break", "models"), "tie_break", fields.tie_break.models, cards)
     at = ("policy", "content_filter")
     reaction = document.build(at, partial(ContentFilter, **fields.content_filter.model_dump(exclude_unset=True)))
-    document.build(at, partial(reaction.check, {card.name for card in cards}))
+    document.build(at, partial(reaction.check, names_of(cards)))
     given["content_filter"] = reaction
     resume = partial(Resumption, **fields.resume.model_dump(exclude_unset=True))
     given["resume"] = document.build(("policy", "resume"), resume)
+    if fields.probes is not None:
+        probes = document.build(("policy", "probes"), partial(Probes, **fields.probes.model_dump(exclude_unset=True)))
+        document.build(("policy", "probes", "models"), partial(probes.check, cards))
+        given["probes"] = probes
     return document.build(("policy",), partial(Policy, **given, rules=tuple(rules)))
 
 
@@ -181,7 +197,7 @@ def refuse_strangers(
     document: Document, place: Place, who: str, named: Sequence[str], cards: Sequence[ModelCard]
 ) -> None:
     """Refuse names of models that are neither a model's nor a tag."""
-    known = {card.name for card in cards} | {tag for card in cards for tag in card.tags}
+    known = names_of(cards) | {tag for card in cards for tag in card.tags}
     document.build(place, partial(refuse_unknown, who, "model", set(named), known))
 
 
