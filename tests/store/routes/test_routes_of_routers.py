@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from json import dumps, loads
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -251,6 +252,21 @@ def hosted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{serving.server_port}")
         yield
         serving.shutdown()
+
+
+def test_the_example_of_changing_routes_runs_as_it_is_printed(
+    server: EmbeddedServer, client: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "routes.md").read_text()
+    connection = connect(server.url, deadline_seconds=2.0)
+    ours = settle(followed(connection, BILLING, route("code", *CODE), named="support"))
+    names: dict[str, Any] = {}
+    exec(page.split("```py\n")[1].split("```")[0].replace("redis://localhost:6379", str(server.url)), names)
+    ours.look_now()
+    assert sorted(examples(ours)) == ["billing", "weather"]
+    assert capsys.readouterr().out == "billing\n"
+    names["client"].close()
+    connection.close()
 
 
 def test_redisvl_opens_what_one_of_its_own_vectorizers_embedded(
