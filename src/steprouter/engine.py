@@ -13,15 +13,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables.config import RunnableConfig, ensure_config
 from langchain_core.utils.uuid import uuid7
-from pydantic import SecretStr
 
 from .advice import Advice, reported
 from .answering.budgets import Budget, check_budgets
@@ -45,6 +43,7 @@ from .memory.remember import Remembrance, remember
 from .models.card import ModelCard
 from .models.identify import complete_cards, identity
 from .providers import open_wire
+from .providers.digest import deployment_digest, settings_digest
 from .routing.efforts import candidate_named, candidates_named, for_candidates
 from .routing.policy import Policy
 from .routing.predict import Predictor
@@ -60,6 +59,7 @@ from .store.embedded.places import default_data_dir
 from .store.live.gate import Gate
 from .store.live.shared_health import SharedHealth
 from .store.memory.recollection import Recollection, bytes_of
+from .store.routes.follow import Routes
 from .tracing.archive import Traces
 from .tracing.make import make_trace
 from .tracing.record import Trace
@@ -111,6 +111,7 @@ class Engine:
         self.connection: Connection = connect(self.kept.store)
         self.embedder = TimedEmbedder(embedder_for(self.kept.memory))
         self.memory = self.open_recollection() if self.kept.memory.on else None
+        self.routes = self.follow_routes()
         lessons = self.lessons if self.memory is not None else None
         predictor = predictor_for(policy, self.embedder.embedder if self.memory is not None else None)
         self.setting = Setting(
@@ -128,7 +129,7 @@ class Engine:
             self.open_wires(),
             clock=self.clock,
             settle=self.settle,
-            embedder=Words(self.embedder) if self.memory is not None else None,
+            embedder=self.words,
             memory=self.memory,
             live=self.gate,
             providers={card.name: identity(card)[0] for card in self.cards},
@@ -172,6 +173,19 @@ class Engine:
             return Keys(secret=load_secret(connection.settings().data_dir or default_data_dir()))
 
         return keys
+
+    def follow_routes(self) -> Routes | None:
+        """The semantic routes; None where the policy has none."""
+        routes, named = self.policy.routes, self.policy.routes_in
+        has_routes = bool(routes) or named is not None
+        return Routes(routes, named, self.connection, self.find_keys(), self.embedder) if has_routes else None
+
+    @property
+    def words(self) -> Words | None:
+        """What a step's words bring; None where nothing asks for it."""
+        if self.routes is not None:
+            return Words(self.embedder, self.routes.table)
+        return None if self.memory is None else Words(self.embedder)
 
     def open_recollection(self) -> Recollection:
         """What remembers."""
@@ -372,10 +386,12 @@ class Engine:
         return trace
 
     def degraded(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
-        """What was broken on the way: what could not be recalled, and a journal that does not reach the store."""
-        why = None if self.journal is None or run.pen is None else self.journal.degraded
-        is_said = why is None or any(part.endswith(why) for part in outcome.degraded)
-        return outcome.degraded if is_said else (*outcome.degraded, f"journal: {why}")
+        """What was broken on the way: what could not be recalled, a journal without the store, routes that lack."""
+        journal = None if self.journal is None or run.pen is None else self.journal.degraded
+        told = {"journal": journal, "routes": None if self.routes is None else self.routes.degraded}
+        said = outcome.degraded
+        unsaid = {part: why for part, why in told.items() if why and not any(one.endswith(why) for one in said)}
+        return (*said, *(f"{part}: {why}" for part, why in unsaid.items()))
 
     def remembrance(self, outcome: Outcome, seconds: float, memory: Recollection) -> Remembrance:
         """What memory keeps of an ended step; this process knows it from now on."""
@@ -419,6 +435,8 @@ class Engine:
         if self.journal is not None:
             self.journal.close()
         self.driver.leavings.wait(CANCELLING_SECONDS)
+        if self.routes is not None:
+            self.routes.close()
         self.sink.close()
         self.shelf.close()
         self.gate.close(self.clock.now())
@@ -481,28 +499,6 @@ def check_score(score: float) -> None:
 def named_fallback(budget: Budget, name: str, cards: Sequence[ModelCard]) -> Budget:
     """A budget with the name of a candidate as its fallback."""
     return replace(budget, fallback=candidate_named(name, cards))
-
-
-def settings_digest(card: ModelCard) -> str:
-    """A short text that is the same for the same settings, those of the card's effort included."""
-    own = card.model if isinstance(card.model, BaseChatModel) else None
-    settings = own._get_llm_string() if own is not None else repr(sorted(card.settings.items(), key=str))
-    more = "" if card.effort is None else f" {sorted(card.effort.settings.items(), key=str)!r}"
-    return sha256(f"{card.base_url} {card.api} {settings}{more}".encode()).hexdigest()[:16]
-
-
-def deployment_digest(card: ModelCard, environ: Mapping[str, str]) -> str:
-    """As `settings_digest`, keys included: a deployment whose key was refused is another one with another key."""
-    model = card.model
-    if isinstance(model, BaseChatModel):
-        given = [getattr(model, name, None) for name in type(model).model_fields]
-    else:
-        # The integration that a model string names reads its key from the environment, once it is opened.
-        mine = (identity(card)[0] or "?").upper().partition("_")[0]
-        given = [card.api_key, *card.headers.values(), *(v for k, v in sorted(environ.items()) if k.startswith(mine))]
-    secrets = [one.get_secret_value() if isinstance(one, SecretStr) else one for one in given]
-    told = " ".join([settings_digest(card), *(one for one in secrets if isinstance(one, str))])
-    return sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def ending(outcome: Outcome) -> str:

@@ -17,12 +17,13 @@ from ..step.read import signature
 from ..step.step import Step
 from .drafts import Draft, Material
 from .labels import Label, Source, label
-from .learned import Gain, Learned
+from .learned import INFORMATIVE, Gain, Learned
 from .lessons import Example
 from .outcomes import Remembered
 from .recall import Recalled
 from .session import Decided, Session, SessionUpdate, Warm
 from .shift import bucket_of
+from .verifier import Verifier
 
 USUAL_SUCCESS = 0.8
 """Of a model of which no more is known; only weighs what its refused answers say."""
@@ -246,7 +247,7 @@ def outcome(ended: Ended, attempt: Attempt, usd: float | None, number: int, key:
         lesson=None if example is None else example.shown,
         example=None if example is None else example.lesson.id,
         given=given,
-        expected=ended.expected.get(attempt.model),
+        expected=expected_of(ended, attempt),
         again=not given and bool(attempt.problems) and says_the_same(attempt.answer, answer_of(ended.answered_by)),
         version=version_of(attempt.answer),
         gain=gain(ended, key) if given else None,
@@ -305,14 +306,33 @@ def first_label(ended: Ended, attempt: Attempt) -> Label:
         return label(step.id, Source.FAILED_CHECK, 0.0, step.started_at, confidence=doubt)
     called = attempt.answer is not None and attempt.answer.tool_calls
     source = Source.PASSED_CHECK if called or step.needs.json_schema else Source.NO_COMPLAINT
-    return label(step.id, source, 1.0, step.started_at)
+    usual = label(step.id, source, 1.0, step.started_at)
+    # What checks refuse counts as far as they are right. If what they let pass counted less than in proportion, a
+    # model would be given up for the refusals alone wherever nobody says anything else.
+    return replace(usual, confidence=max(usual.confidence, checks_at(ended).detection))
 
 
 def refusal_doubt(ended: Ended, model: str) -> float:
     """How likely an answer of a model is wrong that the checks refused."""
+    return checks_at(ended).wrong_if_refused(ended.expected.get(model, USUAL_SUCCESS))
+
+
+def checks_at(ended: Ended) -> Verifier:
+    """How good the checks are known to be at the step's kind."""
     known = ended.recalled.section("learned")
     learned = known if isinstance(known, Learned) else Learned()
-    return learned.verifier(str(ended.step.kind)).wrong_if_refused(ended.expected.get(model, USUAL_SUCCESS))
+    return learned.verifier(str(ended.step.kind))
+
+
+def expected_of(ended: Ended, attempt: Attempt) -> float | None:
+    """What was expected of a model's answer, for its drift; None where that would only hear of what went wrong.
+
+    Refusals tell of drift where answers that pass tell of it as well, because the checks find enough; else a model
+    would seem to get worse by each refusal, and never better.
+    """
+    if attempt.problems and checks_at(ended).detection < INFORMATIVE:
+        return None
+    return ended.expected.get(attempt.model)
 
 
 def earlier_labels(step: Step, recalled: Recalled, key: bytes) -> tuple[Label, ...]:

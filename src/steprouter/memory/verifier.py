@@ -64,6 +64,15 @@ class Verifier:
         return detection, bound(self.wronged, right, self.wronged + self.cleared, Z)
 
     @property
+    def detection(self) -> float:
+        """The share of wrong answers that the checks refuse, as likely as not; `rates` are bounds of it.
+
+        So much a passed check weighs as a success: of N answers, (1 − p)·d·N are refused and wrong, and p·d·N of those
+        that pass keep the share of successes at p.
+        """
+        return share(self.caught, self.let_pass[0])
+
+    @property
     def let_pass(self) -> tuple[float, float]:
         """Wrong and right answers that the checks let pass, those without a label included."""
         labelled = self.missed + self.cleared

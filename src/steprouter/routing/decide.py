@@ -90,7 +90,7 @@ def decide(
     free = [card for card in able if card.name not in spare]
     planned = session_costs(speakers, step, known, costs)
     loss = loss_of(step, policy, rule, narrowed)
-    asked = Asked(step=step, policy=policy, loss=loss, known=known, costs=planned, foretold=foretold)
+    asked = Asked(step=step, policy=policy, loss=loss, known=known, costs=planned, alone=costs, foretold=foretold)
     choice = chosen(free, asked, now)
     ordered = balanced(in_order(free, choice, now), costs, conditions, now, step)
     told = Standing(
@@ -150,6 +150,7 @@ class Asked:
         loss: What the step may lose on the reference's chance of success.
         known: What memory holds.
         costs: What each model is expected to cost the session.
+        alone: What this step costs on each by itself.
         foretold: What a trained predictor says.
     """
 
@@ -158,6 +159,7 @@ class Asked:
     loss: float
     known: Knowledge
     costs: Mapping[str, float | None]
+    alone: Mapping[str, float | None]
     foretold: Foretold
 
 
@@ -192,6 +194,7 @@ def stakes(asked: Asked, reference: str) -> Stakes:
         is_irreversible=step.kind in policy.critical,
         is_labelled=is_labelled(asked.known.counters, reference),
         seconds_left=seconds_left(step, policy),
+        second_usd=asked.alone[reference],
     )
 
 

@@ -13,7 +13,7 @@ from .content_filter import ContentFilter
 from .predict import Predictor
 from .probes import Probes
 from .resumption import Resumption
-from .routes import ROUTE_MARGIN, Route, TieBreak, check_route_models, check_routes
+from .routes import ROUTE_MARGIN, Route, TieBreak, check_route_models, check_router_name, check_routes
 from .rule_order import check_rules
 from .rules import Rule, names, refuse_unknown
 from .sufficiency import QUALITY_LOSS
@@ -150,8 +150,8 @@ class Policy:
         if not isinstance(self.resume, Resumption):
             raise ConfigError(f"resume must be a Resumption, got {self.resume!r}; write Resumption(resumes=…)")
         object.__setattr__(self, "routes", tuple(self.routes))
-        if self.routes_in is not None and not self.routes_in.strip():
-            raise ConfigError(f"routes_in must name a stored router, got {self.routes_in!r}; leave it out")
+        if self.routes_in is not None:
+            check_router_name(self.routes_in)
         check_routes(self.routes, has_store=self.routes_in is not None)
         if self.tie_break is not None and not isinstance(self.tie_break, TieBreak):
             raise ConfigError(f"tie_break must be a TieBreak, got {self.tie_break!r}; write TieBreak(seconds=…)")
