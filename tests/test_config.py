@@ -21,7 +21,9 @@ from steprouter.config.fields import (
     ModelFields,
     PolicyFields,
     PriceFields,
+    RouteFields,
     RuleFields,
+    TieBreakFields,
 )
 from steprouter.errors import ConfigError
 from steprouter.memory.lessons import Lessons
@@ -29,6 +31,7 @@ from steprouter.memory.policy import MemoryPolicy
 from steprouter.models.card import Abilities, ModelCard, Price, Tier
 from steprouter.routing.policy import Policy
 from steprouter.routing.probes import Probes
+from steprouter.routing.routes import Route, TieBreak
 from steprouter.routing.rules import Rule
 from steprouter.step.step import StepKind
 
@@ -313,6 +316,8 @@ PAIRS: Mapping[type, type] = {
     PriceFields: Price,
     AbilityFields: Abilities,
     RuleFields: Rule,
+    RouteFields: Route,
+    TieBreakFields: TieBreak,
     PolicyFields: Policy,
     LessonFields: Lessons,
     MemoryFields: MemoryPolicy,
@@ -391,6 +396,60 @@ def test_rules_are_read_from_a_file_as_they_are_written_in_python(loaded: Load) 
 )  # fmt: skip
 def test_a_mistake_in_a_rule_is_named_with_its_line(wrong: tuple[str, str], said: str, mistake: Mistake) -> None:
     assert mistake(RULES.replace(*wrong, 1)).startswith(f"steprouter.yaml {said}")
+
+
+ROUTES = """
+models:
+  - {name: far, model: "openai:gpt-5.6-luna", tags: [paid]}
+  - {name: near, base_url: "http://127.0.0.1:8080/v1", model: qwen, tier: low}
+policy:
+  route_margin: 0.1
+  routes_in: support
+  tie_break: {seconds: 1, models: near}
+  routes:
+    - {name: billing, examples: [Refund please, "Why was I charged twice?"], threshold: 0.6, models: near}
+    - name: code
+      examples: [Fix this bug]
+      aggregation: top3
+      kind: code
+      tier: high
+      quality_loss: 0
+    - {name: stored, models: paid}
+"""
+
+
+def test_routes_are_read_from_a_file_as_they_are_written_in_python(loaded: Load) -> None:
+    policy = loaded(ROUTES).policy
+    assert policy.routes == (
+        Route(name="billing", examples=("Refund please", "Why was I charged twice?"), threshold=0.6, models="near"),
+        Route(
+            name="code", examples=("Fix this bug",), aggregation="top3", kind="code", tier=Tier.HIGH, quality_loss=0.0
+        ),
+        Route(name="stored", models="paid"),
+    )
+    assert (policy.route_margin, policy.routes_in) == (0.1, "support")
+    assert policy.tie_break == TieBreak(seconds=1, models="near")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("threshold: 0.6", "treshold: 0.6"), "line 10, policy.routes[0].treshold: unknown field; did you mean 'thres"),
+        (("threshold: 0.6", "threshold: 1.6"), "line 10, policy.routes[0]: route 'billing': threshold must be from -1"),
+        (("0.6, models: near", "0.6, models: naer"), "line 10, policy.routes[0].models: route 'billing' names the"),
+        (("top3", "top4"), "line 13, policy.routes[1].aggregation: must be 'max', 'top3', 'mean', 'avg' or 'sum'"),
+        (("name: code", "name: billing"), "line 11, policy.routes[1]: route names must be unique, got 'billing' twice"),
+        (("Fix this bug", "refund  PLEASE"), "line 11, policy.routes[1]: the example 'refund  PLEASE' stands in"),
+        (("  routes_in: support\n", ""), "line 16, policy.routes[2]: route 'stored' must have examples"),
+        (("models: paid", "quality_loss: null"), "line 17, policy.routes[2]: route 'stored' must say `kind`, `models`"),
+        (("in: support", "in: 'sr:x'"), "line 7, policy.routes_in: routes_in must not begin as the keys of this libr"),
+        (("margin: 0.1", "margin: 3"), "line 5, policy: route_margin must be between 0 and 1, got 3.0"),
+        (("seconds: 1,", "seconds: 90,"), "line 8, policy.tie_break: tie_break: seconds must be more than 0"),
+        (("1, models: near", "1, models: nobody"), "line 8, policy.tie_break.models: tie_break names the unknown"),
+    ],
+)
+def test_a_mistake_in_a_route_is_named_with_its_line(change: tuple[str, str], complaint: str, mistake: Mistake) -> None:
+    assert mistake(ROUTES.replace(*change)).startswith(f"steprouter.yaml {complaint}")
 
 
 ONE_MODEL = "models:\n  - {name: small, model: m, base_url: 'http://h/v1'}\n"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 
 from ..models.card import PrefillStyle, Tier
+from ..routing.routes import ROUTE_MARGIN, THRESHOLD, Aggregation
 from ..routing.sufficiency import QUALITY_LOSS
 from ..step.step import StepKind
 from .complaints import Fields
@@ -125,6 +126,29 @@ class ResumptionFields(Fields):
     keep_when_left: bool = False
 
 
+class RouteFields(Fields):
+    """A `Route`."""
+
+    name: str
+    examples: tuple[str, ...] = ()
+    threshold: float = THRESHOLD
+    aggregation: Aggregation = "max"
+    kind: StepKind | None = None
+    models: Words = ()
+    tier: Tier | None = None
+    quality_loss: float | None = None
+
+
+class TieBreakFields(Fields):
+    """A `TieBreak`; `tie_break: {}` takes what it takes by itself."""
+
+    seconds: float = 2.0
+    usd: float = 0.001
+    below: float = 0.1
+    between: float = 0.03
+    models: Words = ()
+
+
 class ProbeFields(Fields):
     """`Probes`; a judge is handed over in Python."""
 
@@ -155,6 +179,10 @@ class PolicyFields(Fields):
     prompt_caching: bool = True
     resume: ResumptionFields = ResumptionFields()
     predictor: str | None = None
+    routes: tuple[RouteFields, ...] = ()
+    route_margin: float = ROUTE_MARGIN
+    routes_in: str | None = None
+    tie_break: TieBreakFields | None = None
     probes: ProbeFields | None = None
 
 
@@ -214,6 +242,8 @@ FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
     ("policy", "probes"): ProbeFields,
     ("budget",): BudgetFields,
     ("policy", "rules"): RuleFields,
+    ("policy", "routes"): RouteFields,
+    ("policy", "tie_break"): TieBreakFields,
     ("memory",): MemoryFields,
     ("memory", "lessons"): LessonFields,
 }

@@ -101,6 +101,9 @@ def test_what_redisvl_changes_is_followed_within_a_second(
     eventually(lambda: ours.table() is None, seconds=1.0)
     ours.close()
     assert ours.thread is None
+    theirs.add_route(TheirRoute(name="weather", references=["Will it rain?"], distance_threshold=0.5))
+    eventually(lambda: ours.table() is not None, seconds=1.0)
+    ours.close()
 
 
 def keys_of(client: Redis, beginning: str) -> list[str]:

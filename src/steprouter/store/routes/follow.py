@@ -373,13 +373,15 @@ class Routes:
 
 
 def run(waiting: queue.SimpleQueue[None], owner: weakref.ref[Routes]) -> None:
-    """Look until told to stop. Holds no reference in between, so that an unused owner can go."""
+    """Look until told to stop or nothing can change. Holds no reference in between, so that an unused owner can go."""
     while True:
         routes = owner()
         if routes is None:
             return
         pause = look_guarded(routes)
         del routes
+        if pause is None:
+            return
         try:
             waiting.get(timeout=pause)
         except queue.Empty:
