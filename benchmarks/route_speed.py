@@ -8,7 +8,7 @@ the same routes, to a server in the same machine; nothing else is opened and not
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,36 +160,26 @@ def sections(prefixes: tuple[str, ...]) -> dict[str, Any]:
 
 
 @contextmanager
-def semantic_router(here: Case) -> Iterator[Callable[[], Any]]:
-    """One call of redisvl's router over the same routes, which finds the same one."""
+def served(table: RouteTable) -> Iterator[Any]:
+    """The router of redisvl with its own defaults over the same routes, on a server of its own."""
     # redisvl ships no types.
     from redisvl.extensions.router import Route as Stored  # type: ignore[import-untyped]
     from redisvl.extensions.router import SemanticRouter
     from redisvl.utils.vectorize import CustomVectorizer  # type: ignore[import-untyped]
 
-    known = {
-        text: here.table.vectors[here.table.starts[row] + place]
-        for row, route in enumerate(here.table.routes)
-        for place, text in enumerate(route.examples)
-    }
-    unit = [1.0, *[0.0] * (DIMENSION - 1)]
-
-    def embed(text: str, **_: Any) -> list[float]:
-        return [float(one) for one in known[text]] if text in known else unit
-
+    examples = [example for route in table.routes for example in route.examples]
+    known = dict(zip(examples, table.vectors.tolist(), strict=True))
+    any_one = known[examples[0]]  # what its vectorizer is tried with
     with tempfile.TemporaryDirectory(prefix="sr-bench-") as folder:
         server = acquire(Path(folder), grace_seconds=0.0)
         client = redis.Redis.from_url(server.url)
         try:
-            router = SemanticRouter(
+            yield SemanticRouter(
                 name="bench",
-                routes=[Stored(name=route.name, references=list(route.examples)) for route in here.table.routes],
-                vectorizer=CustomVectorizer(embed=embed),
+                routes=[Stored(name=route.name, references=list(route.examples)) for route in table.routes],
+                vectorizer=CustomVectorizer(embed=lambda text, **_: known.get(text, any_one)),
                 redis_client=client,
             )
-            asked = [float(one) for one in here.vector]
-            assert router(vector=asked).name == match(here.table, here.vector).name
-            yield lambda: router(vector=asked)
         finally:
             client.close()
             server.release()
@@ -207,11 +197,13 @@ def speed(rounds: int) -> dict[str, Spread]:
     known, route = here.recalled(), match(here.table, here.vector, "route-3")
     assert here.decision() == decide(here.step, here.cards, here.policy, known, route=route)
     assert len(known.section("neighbours")) == len(here.cards) == len(here.decision().models)
-    with semantic_router(here) as call:
+    with served(here.table) as router:
+        asked = here.vector.tolist()
+        assert router(vector=asked).name == match(here.table, here.vector).name
         taken = in_turns(
             {
                 DECISION: timed(here.decision),
-                CALL: timed(call),
+                CALL: timed(lambda: router(vector=asked)),
                 AT_HAND: timed(lambda: here.decision(known)),
                 "  the nearest of 4 096 outcomes": timed(here.recalled),
                 "  the route of 20 × 20": timed(lambda: match(here.table, here.vector, "route-3")),
