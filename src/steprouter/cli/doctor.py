@@ -97,7 +97,11 @@ def examine_store(connection: Connection) -> Iterator[Finding]:
     yield Finding(level="ok", subject="store", text=f"{server} at {facts.shown}{origin}")
     search = {
         True: Finding(level="ok", subject="search", text="the server has it"),
-        False: Finding(level="note", subject="search", text="the server has no search module (FT. commands)"),
+        False: Finding(
+            level="note",
+            subject="search",
+            text="the server has no search module (FT. commands): routes stay in each process",
+        ),
         None: Finding(level="note", subject="search", text="whether the server has it is not known"),
     }
     yield search[facts.has_search]
