@@ -241,6 +241,7 @@ def contenders(
     of_kind = masses_at(counters.kind, at)
     of_node = None if step.place.node is None else masses_at(counters.node, at)
     trust = learned.weight(str(step.kind))
+    near = {} if learned.is_off(str(step.kind)) else known.near
     standard = next(tier_of(card) for card in able if card.name == reference)
     barred = barriers(step, able=able, policy=policy, known=known, reference=reference, now=now)
     found = []
@@ -255,7 +256,7 @@ def contenders(
         found.append(
             Contender(
                 model=name,
-                odds=odds(prior, kind=summed(of_kind, whole), node=node, near=summed(known.near, whole)),
+                odds=odds(prior, kind=summed(of_kind, whole), node=node, near=summed(near, whole)),
                 usd=costs[name],
                 seconds=tally.seconds if is_known(tally) else foretold.expects(name).seconds or 0.0,
                 rank=tier.rank,
