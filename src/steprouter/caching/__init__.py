@@ -1,0 +1,1 @@
+"""When an answer may be given again: what two texts must have in common besides being alike."""

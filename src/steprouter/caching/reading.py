@@ -1,0 +1,279 @@
+"""What an English text says, word by word: items in an order that its free turns do not change.
+
+Every word counts except those known to say nothing, so a text about something else, or with one condition more, has
+other items. Order counts too: it tells who does what to whom. Free is only what grammar lets move without another
+sense: the place of a single verb, a clause put first, a person and its "can", "status of my order" for "my order
+status".
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from .english import INSTEAD, LEXICON
+from .forms import BOTH_FORMS, VERB_FORMS, Form, singular
+from .vocabulary import words
+
+NEAR = 3
+"""Words between a verb of being and the form that belongs to it, at most ("is my order still being shipped")."""
+
+PRESENT = words("is are am be being get gets getting")
+HAVING = {"have": "", "has": "", "had": "t:past", "having": ""}
+ARTICLES = {"the": "~", "a": "", "an": ""}
+"""`~` marks a plural that counts only if nothing is asked: "delete the files" is not "delete the file"."""
+
+SUBJECTS = words("p:i p:you p:he p:she p:it p:we p:they")
+HOW_I = frozenset({"do", "can", "could", "would", "might"})
+PLACES = frozenset({"r:in", "r:on", "r:at"})
+ATTRIBUTES = words(
+    "w:status w:price w:name w:number w:date w:address w:color w:size w:limit w:version w:balance w:amount w:value "
+    "w:fee w:rate w:length w:width w:height w:weight w:title w:owner w:author w:location w:population w:capital "
+    "w:symptom w:type w:format w:speed w:duration w:deadline w:hours w:hour w:phone v:cost w:age"
+)
+"""What somebody's or something's can be told with "of" or with the owner first."""
+
+
+class Reader:
+    """Reads tokens of English into items."""
+
+    __slots__ = ("asked", "being", "front", "genitive", "is_first", "items", "plural", "sentence", "tenses", "tokens")
+
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
+        self.items: list[str] = []
+        self.tenses: set[str] = set()
+        self.being = -NEAR - 1
+        self.plural = ""
+        self.genitive: tuple[int, int] | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """A sentence begins."""
+        self.sentence = len(self.items)
+        self.front = self.sentence
+        self.is_first, self.asked = True, False
+
+    def read(self) -> tuple[str, ...]:
+        """The items of all sentences."""
+        at = 0
+        while at < len(self.tokens):
+            at += self.take(at, self.tokens[at])
+        self.end(asks=False)
+        return finished(self.items, self.tenses)
+
+    def take(self, at: int, word: str) -> int:
+        """Read a word; how many were read with it."""
+        if (known := LEXICON.get(word)) is not None:
+            return self.function_word(at, word, *known)
+        if word[1:2] == ":":
+            self.add_item(word)
+        elif word == ",":
+            self.comma()
+        elif word in {".", "?"}:
+            self.end(asks=word == "?")
+        elif word in HAVING:
+            self.having(at, word)
+        elif (form := VERB_FORMS.get(word) or BOTH_FORMS.get(word)) is not None:
+            self.verb(at, word, form)
+        else:
+            noun = singular(word)
+            self.add(item_of(noun) + (self.plural if noun != word else ""))
+        return 1
+
+    def following(self, at: int) -> str:
+        """The next word; nothing at the end."""
+        return self.tokens[at + 1] if at + 1 < len(self.tokens) else ""
+
+    def add(self, item: str) -> None:
+        """Something is said."""
+        if self.genitive is not None and item[0] not in "wnxp":
+            self.turn_genitive()
+        self.items.append(item)
+        self.is_first = False
+
+    def add_item(self, item: str) -> None:
+        """Something is said that was an item already."""
+        if item[0] == "t":
+            self.tenses.add(item)
+            return
+        if item[0] == "m" or item == "g:not":
+            # "I can" and "can I", "can I not" and "can't I": which it is, is said by what is asked.
+            self.add_before(item)
+        else:
+            self.add(item)
+        if item[0] == "q":
+            self.asked = True
+        if item[0] not in "wx":
+            self.plural = ""
+
+    def add_before(self, item: str) -> None:
+        """Something is said of a person that was named just before."""
+        self.turn_genitive()
+        at = len(self.items)
+        if at > self.sentence and self.items[at - 1] in SUBJECTS:
+            at -= 1
+        if item[0] == "m" and at > self.sentence and self.items[at - 1] == "g:not":
+            at -= 1
+        self.items.insert(at, item)
+        self.is_first = False
+
+    def function_word(self, at: int, word: str, part: str, item: str) -> int:
+        """Read a word of the lexicon; how many tokens were read with it."""
+        if part == "article":
+            self.plural = ARTICLES[word]
+        elif part == "whose":
+            self.add(item)
+            self.plural = "+"
+            self.asked = self.asked or word == "whose"
+        elif part in {"verb of being", "opening"}:
+            self.opening(at, word, part, item)
+        elif part == "asking":
+            return self.asking(at, word, item)
+        elif item:
+            return self.relation(at, word, item)
+        return 1
+
+    def opening(self, at: int, word: str, part: str, item: str) -> None:
+        """Read a verb that makes a question where a sentence begins with it."""
+        if self.is_first and word != "be" and not (word == "do" and self.following(at) == "not"):
+            self.add_item("q:whether")
+        if part == "verb of being":
+            self.being = at
+        self.plural = ""
+        if item:
+            self.add_item(item)
+
+    def asking(self, at: int, word: str, item: str) -> int:
+        """Read what is asked for; how many tokens were read with it."""
+        after = self.following(at)
+        if self.is_first and word == "when" and after not in LEXICON_OPENINGS:
+            self.front = -1
+        if word == "how":
+            self.add_item("q:how")
+            return 1 + self.passed_over(at)
+        if word in {"what", "which"} and after in {"is", "are"}:
+            thing = self.following(at + 1)
+            is_defined = thing in {"a", "an"} or (thing not in LEXICON and thing[1:2] != ":")
+            self.add_item("q:what_is" if is_defined else item)
+        else:
+            self.add_item(item)
+        return 1
+
+    def passed_over(self, at: int) -> int:
+        """How many tokens after "how" only say that the asker wants to do it."""
+        after, second = self.following(at), self.following(at + 1)
+        if after == "to":
+            return 1
+        if after in HOW_I and second in {"i", "n:1"}:
+            return 2
+        if after == "i":
+            return 2 if second in HOW_I else 1
+        return 0
+
+    def relation(self, at: int, word: str, item: str) -> int:
+        """Read a word that relates, counts, denies, compares or points to somebody."""
+        after = self.following(at)
+        if self.is_first and item[0] in "ri":
+            self.front = -1
+        if word == "to" and (VERB_FORMS.get(after) or BOTH_FORMS.get(after) or ("", ""))[1] == "base":
+            return 1
+        if word == "of" and self.items:
+            if self.items[-1][0] in "sn":
+                return 1
+            if self.items[-1].rstrip("~+") in ATTRIBUTES:
+                self.genitive = (self.head(), len(self.items))
+                return 1
+        if item in PLACES and after[1:2] != ":" and LEXICON.get(after, ("", ""))[1][:1] != "d":
+            item = "r:in"
+        self.add_item(item)
+        if item in {"s:this", "s:these", "s:those", "s:same"}:
+            self.plural = "+"
+        return 1
+
+    def having(self, at: int, word: str) -> None:
+        """Read "have": of something, or of the past."""
+        told = (VERB_FORMS.get(word) or BOTH_FORMS.get(word) for word in self.tokens[at + 1 : at + 2 + NEAR])
+        is_past = "been" in self.tokens[at + 1 : at + 2 + NEAR] or any(form and form[1] == "past" for form in told)
+        if self.is_first and is_past:
+            self.add_item("q:whether")
+        if HAVING[word] or is_past:
+            self.tenses.add("t:past")
+        if not is_past:
+            self.plural = ""
+            self.add("v:have")
+
+    def verb(self, at: int, word: str, form: Form) -> None:
+        """Read a form of a verb, and what it says of time."""
+        lemma, told = form
+        before = self.tokens[at - 1] if at else ""
+        part = LEXICON.get(before, ("", ""))
+        describes = part[0] in {"article", "whose"} or part[1][:1] == "r"
+        is_near = at - self.being <= NEAR
+        if told == "past" and not describes and not (is_near and self.tokens[self.being] in PRESENT):
+            self.tenses.add("t:past")
+        if told == "ing" and not describes and is_near:
+            self.tenses.add("t:ongoing")
+        if before in {"get", "gets", "getting"} and told == "past" and self.items and self.items[-1] == "v:get":
+            self.items.pop()
+        self.add(item_of(lemma) + (self.plural if told == "s" else ""))
+
+    def comma(self) -> None:
+        """After a clause put first the sentence proper begins."""
+        if self.front == -1 and len(self.items) > self.sentence:
+            self.turn_genitive()
+            self.front = len(self.items)
+            self.is_first = True
+        self.plural = ""
+
+    def end(self, *, asks: bool) -> None:
+        """A sentence ends."""
+        self.turn_genitive()
+        front = self.items[self.sentence : max(self.front, self.sentence)]
+        main = self.items[self.sentence + len(front) :]
+        if asks and not self.asked and (front or main):
+            main.insert(0, "q:whether")
+        self.items[self.sentence :] = main + front
+        self.plural = ""
+        self.begin()
+
+    def head(self) -> int:
+        """Where the run of nouns at the end begins."""
+        start = len(self.items) - 1
+        while start > self.sentence and self.items[start - 1][0] == "w":
+            start -= 1
+        return start
+
+    def turn_genitive(self) -> None:
+        """Put the owner before what is its own."""
+        if self.genitive is not None:
+            start, end = self.genitive
+            self.items[start:] = self.items[end:] + self.items[start:end]
+            self.genitive = None
+
+
+LEXICON_OPENINGS = frozenset(word for word, (part, _) in LEXICON.items() if part in {"verb of being", "opening"})
+
+
+@lru_cache(maxsize=4096)
+def item_of(lemma: str) -> str:
+    """The item of a word that names something or says what happens."""
+    stands = INSTEAD.get(lemma, lemma)
+    is_verb = stands in VERB_FORMS or (lemma in VERB_FORMS and stands not in BOTH_FORMS)
+    return f"v:{stands}" if is_verb else f"w:{stands}"
+
+
+def finished(items: list[str], tenses: set[str]) -> tuple[str, ...]:
+    """The items with a single verb first, plurals settled, and what they say of time at the end."""
+    is_question = any(item[0] == "q" for item in items)
+    items = [item.replace("~", "" if is_question else "+") if item[-1] == "~" else item for item in items]
+    if "v:cost" in items and ("w:much" in items or "s:much" in items or "q:what" in items) and is_question:
+        for asked in (["q:how", "s:much"], ["q:what"]):
+            if items[: len(asked)] == asked:
+                items[: len(asked)] = ["q:cost"]
+                items.remove("v:cost")
+                break
+    verbs = [item for item in items if item[0] == "v"]
+    if len(verbs) == 1:
+        items.remove(verbs[0])
+        items.insert(0, verbs[0])
+    return (*items, *sorted(tenses))

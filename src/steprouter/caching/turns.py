@@ -1,0 +1,63 @@
+"""English without its turns of politeness, and with one turn for those that say the same."""
+
+from __future__ import annotations
+
+from .alike import REQUESTED
+from .english import FIRST_TURNS, LEXICON, QUESTIONS, REQUESTS, TURNS, Turns
+
+MARKS = frozenset({",", ".", "?"})
+WHETHER = frozenset({"if", "whether"})
+KNOWN_THING = frozenset({"the", "my", "your"})
+
+
+def rewritten(tokens: list[str]) -> list[str]:
+    """The tokens with each turn in its one form. A mark stays only where something was said before it."""
+    done: list[str] = []
+    at, is_first = 0, True
+    while at < len(tokens):
+        word = tokens[at]
+        if is_first:
+            length, instead = opening(tokens, at)
+            if length:
+                done += instead
+                is_first = not instead
+                at += length
+                continue
+        turn = matched(TURNS, tokens, at) if word in TURNS else None
+        if turn is None:
+            done.append(word)
+            is_first = word in {".", "?"}
+            at += 1
+        else:
+            done += turn[1]
+            is_first = is_first and not turn[1]
+            at += turn[0]
+    return done
+
+
+def opening(tokens: list[str], at: int) -> tuple[int, list[str]]:
+    """How many tokens of a sentence's beginning say nothing, and what is read instead."""
+    if tokens[at] in MARKS:
+        return 1, []
+    if (turn := matched(QUESTIONS, tokens, at)) is not None:
+        after = tokens[at + turn[0]] if at + turn[0] < len(tokens) else ""
+        if after in WHETHER:
+            return turn[0] + 1, ["q:whether"]
+        if after in LEXICON and LEXICON[after][0] == "asking":
+            return turn[0], []
+        if after in KNOWN_THING:
+            return turn[0], ["what"]
+    if (turn := matched(FIRST_TURNS, tokens, at)) is not None:
+        return turn[0], []
+    if (turn := matched(REQUESTS, tokens, at)) is not None and set(tokens[at + turn[0] :][:1]) & REQUESTED:
+        return turn[0], []
+    return 0, []
+
+
+def matched(turns: Turns, tokens: list[str], at: int) -> tuple[int, list[str]] | None:
+    """The length of the longest turn that begins here, and what is read instead of it."""
+    for others, instead in turns.get(tokens[at], ()):
+        length = 1 + len(others)
+        if tokens[at + 1 : at + length] == others:
+            return length, instead
+    return None
