@@ -14,7 +14,7 @@ receive = get; modify = change; alter = change; choose = select; pick = select; 
 ban = forbid; require = need; telephone = phone; cellphone = mobile; smartphone = mobile; automobile = car
 film = movie; photograph = photo; attorney = lawyer; quick = fast; quickly = fast; rapidly = fast; large = big
 biggest = largest; simplest = easiest; physician = doctor; journey = trip; frequently = often; maximum = max
-maximal = max; minimum = min; minimal = min; information = info; documentation = docs; database = db
+maximal = max; minimum = min; minimal = min; information = info; documentation = doc; database = db
 repository = repo; javascript = js; typescript = ts; kubernetes = k8s; postgresql = postgres; mum = mother
 mom = mother; dad = father; kid = child; correctly = properly; solve = fix; repair = fix; mend = fix; occur = happen
 transform = convert; till = until; acct = account; pwd = password; passwd = password; television = tv
@@ -59,6 +59,9 @@ in the event that = i:if
 provided that = i:if
 assuming that = i:if
 no longer = not anymore
+a few = s:a_few
+a little = s:a_little
+the most = c:the_most
 not any more = not anymore
 any more = anymore
 no one = s:nobody
@@ -96,28 +99,28 @@ sign out = w:logout
 log off = w:logout
 sign up = w:sign-up
 signing up = w:sign-up
-set up = v:set-up
-setting up = v:set-up
-setup = v:set-up
-check in = v:check-in
-checking in = v:check-in
-turn on = v:enable
-turning on = v:enable
-switch on = v:enable
-switching on = v:enable
-turn off = v:disable
-turning off = v:disable
-switch off = v:disable
-switching off = v:disable
-fill in = v:fill-in
-fill out = v:fill-in
-carry out = v:perform
-pay back = v:repay
-send back = v:return
-give back = v:return
-bring back = v:return
-take care of = v:look-after
-look after = v:look-after
+set up = w:set-up
+setting up = w:set-up
+setup = w:set-up
+check in = w:check-in
+checking in = w:check-in
+turn on = w:enable
+turning on = w:enable
+switch on = w:enable
+switching on = w:enable
+turn off = w:disable
+turning off = w:disable
+switch off = w:disable
+switching off = w:disable
+fill in = w:fill-in
+fill out = w:fill-in
+carry out = w:perform
+pay back = w:repay
+send back = w:return
+give back = w:return
+bring back = w:return
+take care of = w:look-after
+look after = w:look-after
 get in touch with = w:contact
 be allowed to = m:can
 am i allowed to = can i
@@ -139,6 +142,8 @@ is there some way to = can i
 is there a possibility to = can i
 is there an option to = can i
 could i = can i
+could i be = m:could i be
+could i have = m:could i have
 may i = can i
 could we = can we
 may we = can we
@@ -176,13 +181,11 @@ gotta = m:must
 what do i have to do to = how to
 what do i need to do to = how to
 what must i do to = how to
-what should i do to = how to
 what can i do to = how to
 what do i do to = how to
 what are the steps to = how to
 what are the steps for = how to
 what steps do i need to take to = how to
-what steps should i take to = how to
 what steps do i take to = how to
 what steps do i have to take to = how to
 what is the way to = how to
@@ -221,6 +224,7 @@ on what date = when
 on which date = when
 on what day = when
 in which place = where
+which one = which
 which person = who
 whom = who
 what kind of = q:what_kind
@@ -264,12 +268,10 @@ what should i do if = q:what_do_if
 what can i do if = q:what_do_if
 what do i do when = q:what_do_if
 what should i do when = q:what_do_if
-is there a = is a
-is there an = is a
-is there any = is a
-is there = is
-are there any = are
-are there = are
+is there a = is s:there
+is there an = is s:there
+is there any = is s:there
+are there any = are s:there
 do you have any = do you have
 difference between = w:differ
 differences between = w:differ
@@ -291,16 +293,16 @@ command line = w:cli
 """A turn = what is read instead: words, or items."""
 
 SILENT = """
-please; kindly; pls; plz; hello; hi; hey; hiya; thanks; thank you; thank you very much; thanks a lot; many thanks
-thanks in advance; thank you in advance; good morning; good afternoon; good evening; hi there; hello there; hey there
-hi team; hello team; hi all; hello all; hi everyone; hello everyone; hey guys; hi guys; excuse me; sorry to bother you
-by any chance; at all; exactly; precisely; basically; actually; really; generally; in general; generally speaking
-by the way; btw; fyi; if possible; if you can; if you could; um; uh
+please; kindly; pls; plz; thanks; thank you; thank you very much; thanks a lot; many thanks; thanks in advance
+thank you in advance; by any chance;
+at all; exactly; precisely; basically; actually; really; generally; in general; generally speaking
+btw; fyi; um; uh
 """
 """Turns that are left out wherever they stand."""
 
 SILENT_FIRST = """
-so; well; ok; okay; and; but; also; then; right; sorry; quick question; a quick question; one quick question
+quick question; a quick question; one quick question; excuse me; sorry to bother you; by the way; hi there
+hello there; hey there; hi team; hello team; hi all; hello all; hi everyone; hello everyone; hey guys; hi guys
 i have a question; i have a quick question; just wondering; i want to; i would like to; i wish to; i am trying to
 i need to; i am looking to; i am hoping to; i would love to; we want to; we would like to; we need to
 help me to; help me; can you help me to; can you help me; could you help me; could you help me to; would you help me
@@ -309,6 +311,12 @@ could you kindly; would it be possible for you to; i would appreciate it if you 
 i need help to; i need help with; i need some help with; i need you to; i want you to; i would like you to
 """
 """Turns that are left out where a sentence begins."""
+
+GREETINGS = (
+    "hello; hi; hey; hiya; good morning; good afternoon; good evening; so; well; ok; okay; and; but; also; then; sorry"
+)
+"""Words that are left out where a sentence begins with them and a mark or a word of grammar follows, no name: "Hello
+Kitty"."""
 
 BEFORE_A_REQUEST = "can you; could you; would you; will you"
 REQUESTED = words(

@@ -94,7 +94,7 @@ def amount(core: str) -> str | None:
 
     A decimal keeps its zeros, because 3.10 may be a version; so does a number its leading ones.
     """
-    if core.isdigit() or NUMBER.fullmatch(core):
+    if NUMBER.fullmatch(core):
         return f"n:{core}"
     if not any(sign.isdigit() for sign in core):
         return None
@@ -155,7 +155,7 @@ def number_first(tokens: list[str], at: int) -> tuple[str, int] | None:
         return None
     after = tokens[at + 1] if at + 1 < len(tokens) else ""
     number = tokens[at][2:]
-    if after in SUFFIXES and number.isdigit():
+    if after in SUFFIXES and number.isdecimal():
         item = clock(int(number), "00", after[0])
         return (item, at + 2) if item else None
     if after == "per" and tokens[at + 2 : at + 3] == ["cent"]:
@@ -192,9 +192,9 @@ def dated(month: int, day: str, tokens: list[str], at: int) -> tuple[str, int]:
 
 def is_day(number: str) -> bool:
     """Whether it can be a day of a month."""
-    return number.isdigit() and len(number) <= 2 and 1 <= int(number) <= DAYS_A_MONTH
+    return number.isdecimal() and len(number) <= 2 and 1 <= int(number) <= DAYS_A_MONTH
 
 
 def is_year(number: str) -> bool:
     """Whether it can be a year."""
-    return number.isdigit() and len(number) == 4 and FIRST_YEAR <= int(number) <= LAST_YEAR
+    return number.isdecimal() and len(number) == 4 and FIRST_YEAR <= int(number) <= LAST_YEAR

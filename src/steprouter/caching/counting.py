@@ -56,7 +56,7 @@ def counted(tokens: list[str], language: str) -> list[str]:
             add_unit(done, int(words[token]))
         elif token in TENS:
             done.append(f"n:{TENS[token]}")
-        elif token in SCALES and done and done[-1][2:].isdigit() and int(done[-1][2:]) * SCALES[token] < LARGEST:
+        elif token in SCALES and done and done[-1][2:].isdecimal() and int(done[-1][2:]) * SCALES[token] < LARGEST:
             done[-1] = f"n:{int(done[-1][2:]) * SCALES[token]}"
         elif token in ORDINALS:
             done.append(f"n:#{ORDINALS[token]}")

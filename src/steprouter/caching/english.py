@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .alike import BEFORE_A_QUESTION, BEFORE_A_REQUEST, PHRASES, SILENT, SILENT_FIRST, WORDS
+from .alike import BEFORE_A_QUESTION, BEFORE_A_REQUEST, GREETINGS, PHRASES, SILENT, SILENT_FIRST, WORDS
 from .vocabulary import entries, pairs, words
 
 Part = Literal["silent", "article", "verb of being", "opening", "item", "asking", "person", "whose"]
@@ -15,10 +15,10 @@ where a sentence begins with them; `item` says something of its own wherever it 
 """
 
 FUNCTIONS: tuple[tuple[Part, str, str], ...] = (
-    ("silent", "", "and that"),
+    ("silent", "", "that"),
     ("article", "", "a an the"),
-    ("verb of being", "", "is are am be being"),
-    ("verb of being", "t:past", "was were been"),
+    ("verb of being", "", "is are am be been"),
+    ("verb of being", "t:past", "was were"),
     ("opening", "", "do does"),
     ("opening", "t:past", "did"),
     ("opening", "t:future", "will shall"),
@@ -52,13 +52,13 @@ OWN_ITEMS = {
     "themselves himself herself ourselves",
     "s": "all any every each both some only except most many few several other another else half much enough "
     "everyone everybody everything anything something always sometimes often usually rarely mostly last next previous "
-    "this these those same such even first second just",
-    "c": "more less than most least better best worse worst max min higher lower cheaper cheapest larger largest "
+    "this these those there same such even first second just",
+    "c": "more less than most least better best worse worst higher lower cheaper cheapest larger largest "
     "smaller smallest longer longest shorter shortest faster fastest slower slowest older oldest newer newest bigger "
     "earlier earliest later latest highest lowest greater greatest fewer fewest ascending descending as like too very",
     "r": "to from in on at for with about of by over under above below between against into through after before "
     "during since until up down off out around across behind beyond per while whilst although though but versus vs "
-    "upon among inside outside within throughout along past toward towards despite except",
+    "upon among and inside outside within throughout along past toward towards despite except",
     "g": "unable impossible nowhere hardly barely",
     "d": "now today tonight tomorrow yesterday currently nowadays already still yet anymore soon recently ago again "
     "monday tuesday wednesday thursday friday saturday sunday weekday weekend noon midnight morning afternoon evening "
@@ -73,8 +73,8 @@ DIRECTIONS = words(
     "disconnect deposit withdraw credit debit gain lose win include exclude arrive depart left right up down internal "
     "external public private sync async input output read write attach detach expand collapse compress extract mount "
     "unmount hire fire grant revoke show hide join leave zip unzip pass fail earn spend inbound outbound incoming "
-    "outgoing horizontal vertical upstream downstream minimise maximise minimize maximize hot cold safe dangerous "
-    "legal illegal possible impossible valid invalid paid unpaid upgrade downgrade promote demote opt-in opt-out"
+    "outgoing max min horizontal vertical upstream downstream minimise maximise minimize maximize hot cold safe "
+    "dangerous legal illegal possible impossible valid invalid paid unpaid upgrade downgrade promote demote opt-in opt-out"
 )
 """Words that have an opposite which is asked about with the same words around it."""
 
@@ -109,5 +109,6 @@ LEXICON = lexicon()
 INSTEAD = dict(pairs(WORDS))
 TURNS = turns(*pairs(PHRASES), *((turn, "") for turn in entries(SILENT)))
 FIRST_TURNS = turns(*((turn, "") for turn in entries(SILENT_FIRST)))
+FIRST_WORDS = turns(*((turn, "") for turn in entries(GREETINGS)))
 REQUESTS = turns(*((turn, "") for turn in entries(BEFORE_A_REQUEST)))
 QUESTIONS = turns(*((turn, "") for turn in entries(BEFORE_A_QUESTION)))

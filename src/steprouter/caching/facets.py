@@ -32,7 +32,6 @@ NAMES = {
     "t": "tense",
     "q": "question",
     "x": "quotations",
-    "v": "words",
     "w": "words",
     "=": "text that cannot be read",
 }
@@ -79,16 +78,26 @@ def disagreements(a: Facets | None, b: Facets | None) -> tuple[str, ...]:
     if a.items == b.items == ():
         return ("nothing said",)
     differing = (Counter(a.items) - Counter(b.items)) + (Counter(b.items) - Counter(a.items))
-    names = {name_of(item) for item in differing} or ({"order"} if a.items != b.items else set())
+    bare = Counter(item.partition(" ")[0] for item in differing)
+    names = {name_of(item, is_form=bare[item.partition(" ")[0]] > 1) for item in differing}
+    if not names and a.items != b.items:
+        names.add("order")
     # In no language for certain only the very words agree, whichever it is.
     if a.language and b.language and a.language != b.language:
         names.add("language")
     return tuple(sorted(names))
 
 
-def name_of(item: str) -> str:
-    """The facet of an item, in words."""
-    return "direction" if item[2:] in DIRECTIONS else NAMES[item[0]]
+def name_of(item: str, *, is_form: bool) -> str:
+    """The facet of an item, in words.
+
+    Args:
+        item: It.
+        is_form: The other text has the word in another form.
+    """
+    if is_form and item[0] == "w":
+        return "number of things" if "plural" in item else "tense"
+    return "direction" if item[2:].partition(" ")[0] in DIRECTIONS else NAMES[item[0]]
 
 
 def encoded(facets: Facets) -> str:

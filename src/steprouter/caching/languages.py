@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from .counting import NUMBER_WORDS
+from .english import LEXICON
+from .forms import FORMS
 from .vocabulary import words
 
 SMALL_WORDS = {
@@ -32,8 +35,13 @@ SMALL_WORDS = {
 }
 """The commonest words; a word of several languages counts for each."""
 
-KNOWN: dict[str, frozenset[str]] = {language: words(listed) for language, listed in SMALL_WORDS.items()}
+KNOWN: dict[str, frozenset[str]] = {
+    language: words(listed).union(NUMBER_WORDS.get(language, ())) for language, listed in SMALL_WORDS.items()
+}
 FOREIGN = frozenset().union(*(known for language, known in KNOWN.items() if language != "en"))
+ENGLISH = frozenset(LEXICON).union(FORMS) - FOREIGN
+"""What breaks a tie: a word of English that is none of the commonest elsewhere."""
+
 RUNS = re.compile(r"[^\W\d_]+")
 
 COURTESIES = {
@@ -63,11 +71,13 @@ def language_of(text: str) -> str:
     """
     said = set(RUNS.findall(text))
     if not said & FOREIGN:
-        return "en" if said & KNOWN["en"] else ""
+        return "en" if said & KNOWN["en"] or (text.isascii() and said & ENGLISH) else ""
     found = {language: len(said & known) for language, known in KNOWN.items()}
-    language = max(found, key=found.__getitem__)
-    is_sure = list(found.values()).count(found[language]) == 1
-    return language if is_sure and language != "other" else ""
+    most = max(found.values())
+    languages = [language for language, count in found.items() if count == most]
+    if len(languages) > 1:
+        return "en" if "en" in languages and text.isascii() and said & ENGLISH else ""
+    return "" if languages == ["other"] else languages[0]
 
 
 def read_to_the_letter(tokens: list[str], language: str) -> tuple[str, ...]:

@@ -22,7 +22,8 @@ OPENING, CLOSING = "([{¿¡'", ".,;:!?…)]}'"
 HARMLESS = frozenset("-–—…•·.,;:!?'\"()[]{}🙂😊🙏👋😀😃😄¿¡")
 """Signs that say nothing by themselves; others (👎, +, →) do."""
 
-CAPITALS = words("AM AN AS AT BE DO HI IN IS IT ME NO OK ON OR SO TO US WHO")
+DASHES = frozenset("-–—")
+CAPITALS = words("AM AN AS AT BE DO HI IN IS IT ME NO ON OR PLS SO TO US WHO")
 """Names and abbreviations that are other words when written small."""
 
 CONTRACTED = {
@@ -70,6 +71,9 @@ def prose(text: str, *, has_operators: bool, is_shouted: bool) -> list[str]:
     """The tokens of what stands between quotations."""
     tokens: list[str] = []
     for chunk in text.split():
+        if chunk in DASHES and tokens and tokens[-1][:2] == "n:":
+            tokens.append("w:-")
+            continue
         if chunk.isalpha() and not (chunk.isupper() and not is_shouted and is_name(chunk, tokens)):
             tokens.append(chunk.lower())
         else:
@@ -89,10 +93,11 @@ def uneven(chunk: str, has_operators: bool, is_common: bool) -> tuple[str, ...]:
     tail = chunk[chunk.rfind(core) + len(core) :] if core else chunk
     if not core or all(sign in HARMLESS for sign in core):
         return mark(tail or core) if set(chunk) <= HARMLESS and not has_operators else (f"w:{chunk}",)
-    if tail.startswith("!") and len(core) <= 3 and (core.isdigit() or len(core) == 1):
+    if tail.startswith("!") and len(core) <= 3 and (core.isdecimal() or len(core) == 1):
         return (f"w:{core}!", *mark(tail[1:]))
     lower = core.lower()
-    ending = () if lower in ABBREVIATIONS and "?" not in tail else mark(tail)
+    is_short = lower in ABBREVIATIONS or DOTTED.fullmatch(core) is not None
+    ending = () if is_short and "?" not in tail else mark(tail)
     if core.isalpha():
         named = not is_common and (core in CAPITALS or core == "A")
         return (f"w:{core}" if named else lower, *ending)

@@ -2,33 +2,37 @@
 
 Every word counts except those known to say nothing, so a text about something else, or with one condition more, has
 other items. Order counts too: it tells who does what to whom. Free is only what grammar lets move without another
-sense: the place of a single verb, a clause put first, a person and its "can", "status of my order" for "my order
-status".
+sense: a clause put first, a person and its "can", "status of my order" for "my order status".
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from .english import INSTEAD, LEXICON
-from .forms import BOTH_FORMS, VERB_FORMS, Form, singular
+from .forms import FORMS, Form, singular
 from .vocabulary import words
 
 NEAR = 3
 """Words between a verb of being and the form that belongs to it, at most ("is my order still being shipped")."""
 
-PRESENT = words("is are am be being get gets getting")
+GETTING = words("get gets getting")
 HAVING = {"have": "", "has": "", "had": "t:past", "having": ""}
-ARTICLES = {"the": "~", "a": "", "an": ""}
-"""`~` marks a plural that counts only if nothing is asked: "delete the files" is not "delete the file"."""
+PLURAL, THE_PLURAL = " plural", " plural, if nothing is asked"
+"""After an item: "delete the files" is not "delete the file", though "what are the fees" is "what is the fee"."""
+
+ARTICLES = {"the": THE_PLURAL, "a": "", "an": ""}
+DETERMINED = words("the my your his her its our their these those")
 
 SUBJECTS = words("p:i p:you p:he p:she p:it p:we p:they")
+BEFORE_VERBS = words(
+    "to i you we they it he she not can could should would will shall must may might m:must m:can m:should"
+)
+DOING = words("do does did")
 HOW_I = frozenset({"do", "can", "could", "would", "might"})
 PLACES = frozenset({"r:in", "r:on", "r:at"})
 ATTRIBUTES = words(
     "w:status w:price w:name w:number w:date w:address w:color w:size w:limit w:version w:balance w:amount w:value "
     "w:fee w:rate w:length w:width w:height w:weight w:title w:owner w:author w:location w:population w:capital "
-    "w:symptom w:type w:format w:speed w:duration w:deadline w:hours w:hour w:phone v:cost w:age"
+    "w:symptom w:type w:format w:speed w:duration w:deadline w:hours w:hour w:phone w:cost w:age"
 )
 """What somebody's or something's can be told with "of" or with the owner first."""
 
@@ -36,13 +40,26 @@ ATTRIBUTES = words(
 class Reader:
     """Reads tokens of English into items."""
 
-    __slots__ = ("asked", "being", "front", "genitive", "is_first", "items", "plural", "sentence", "tenses", "tokens")
+    __slots__ = (
+        "asked",
+        "being",
+        "front",
+        "genitive",
+        "helping",
+        "is_first",
+        "items",
+        "plural",
+        "sentence",
+        "tenses",
+        "tokens",
+    )
 
     def __init__(self, tokens: list[str]) -> None:
         self.tokens = tokens
         self.items: list[str] = []
         self.tenses: set[str] = set()
         self.being = -NEAR - 1
+        self.helping = ""
         self.plural = ""
         self.genitive: tuple[int, int] | None = None
         self.begin()
@@ -71,9 +88,11 @@ class Reader:
             self.comma()
         elif word in {".", "?"}:
             self.end(asks=word == "?")
+        elif word == "!":
+            self.asked = True
         elif word in HAVING:
             self.having(at, word)
-        elif (form := VERB_FORMS.get(word) or BOTH_FORMS.get(word)) is not None:
+        elif (form := FORMS.get(word)) is not None:
             self.verb(at, word, form)
         else:
             noun = singular(word)
@@ -94,8 +113,11 @@ class Reader:
     def add_item(self, item: str) -> None:
         """Something is said that was an item already."""
         if item[0] == "t":
-            self.tenses.add(item)
+            self.settle_tense()
+            self.helping = item[2:]
             return
+        if self.is_first and (item[0] in "ri" or item in {"g:without", "c:as"}):
+            self.front = -1
         if item[0] == "m" or item == "g:not":
             # "I can" and "can I", "can I not" and "can't I": which it is, is said by what is asked.
             self.add_before(item)
@@ -123,7 +145,7 @@ class Reader:
             self.plural = ARTICLES[word]
         elif part == "whose":
             self.add(item)
-            self.plural = "+"
+            self.plural = PLURAL
             self.asked = self.asked or word == "whose"
         elif part in {"verb of being", "opening"}:
             self.opening(at, word, part, item)
@@ -135,13 +157,16 @@ class Reader:
 
     def opening(self, at: int, word: str, part: str, item: str) -> None:
         """Read a verb that makes a question where a sentence begins with it."""
+        if word in DOING and self.is_deed(at):
+            self.add("w:do" + (f" {item[2:]}" if item else ""))
+            return
         if self.is_first and word != "be" and not (word == "do" and self.following(at) == "not"):
             self.add_item("q:whether")
         if part == "verb of being":
             self.being = at
         self.plural = ""
         if item:
-            self.add_item(item)
+            self.add_item("t:was" if part == "verb of being" else item)
 
     def asking(self, at: int, word: str, item: str) -> int:
         """Read what is asked for; how many tokens were read with it."""
@@ -168,54 +193,78 @@ class Reader:
             return 2
         if after == "i":
             return 2 if second in HOW_I else 1
-        return 0
+        return 1 if after in {"can", "could"} and second in {"you", "we"} else 0
 
     def relation(self, at: int, word: str, item: str) -> int:
         """Read a word that relates, counts, denies, compares or points to somebody."""
         after = self.following(at)
-        if self.is_first and item[0] in "ri":
-            self.front = -1
-        if word == "to" and (VERB_FORMS.get(after) or BOTH_FORMS.get(after) or ("", ""))[1] == "base":
+        if word == "to" and FORMS.get(after, ("", ""))[1] == "base":
             return 1
         if word == "of" and self.items:
-            if self.items[-1][0] in "sn":
+            if self.items[-1][0] == "s" or (self.items[-1][0] == "n" and after in DETERMINED):
                 return 1
-            if self.items[-1].rstrip("~+") in ATTRIBUTES:
+            if self.items[-1].partition(" ")[0] in ATTRIBUTES:
                 self.genitive = (self.head(), len(self.items))
                 return 1
         if item in PLACES and after[1:2] != ":" and LEXICON.get(after, ("", ""))[1][:1] != "d":
             item = "r:in"
         self.add_item(item)
         if item in {"s:this", "s:these", "s:those", "s:same"}:
-            self.plural = "+"
+            self.plural = PLURAL
         return 1
 
     def having(self, at: int, word: str) -> None:
         """Read "have": of something, or of the past."""
-        told = (VERB_FORMS.get(word) or BOTH_FORMS.get(word) for word in self.tokens[at + 1 : at + 2 + NEAR])
+        told = (FORMS.get(word) for word in self.tokens[at + 1 : at + 2 + NEAR])
         is_past = "been" in self.tokens[at + 1 : at + 2 + NEAR] or any(form and form[1] == "past" for form in told)
         if self.is_first and is_past:
             self.add_item("q:whether")
         if HAVING[word] or is_past:
-            self.tenses.add("t:past")
+            self.add_item("t:past")
         if not is_past:
             self.plural = ""
-            self.add("v:have")
+            self.add("w:have")
 
     def verb(self, at: int, word: str, form: Form) -> None:
         """Read a form of a verb, and what it says of time."""
         lemma, told = form
         before = self.tokens[at - 1] if at else ""
         part = LEXICON.get(before, ("", ""))
-        describes = part[0] in {"article", "whose"} or part[1][:1] == "r"
-        is_near = at - self.being <= NEAR
-        if told == "past" and not describes and not (is_near and self.tokens[self.being] in PRESENT):
-            self.tenses.add("t:past")
-        if told == "ing" and not describes and is_near:
-            self.tenses.add("t:ongoing")
-        if before in {"get", "gets", "getting"} and told == "past" and self.items and self.items[-1] == "v:get":
+        describes = part[0] in {"article", "whose"} or part[1][:1] in {"r", "s", "c"}
+        if before in GETTING and told == "past" and self.items and self.items[-1] == "w:get":
             self.items.pop()
-        self.add(item_of(lemma) + (self.plural if told == "s" else ""))
+            self.being = at
+        told = self.told(at, told, before) if not describes else ""
+        self.add(item_of(lemma) + (self.plural if form[1] == "s" else "") + told)
+
+    def told(self, at: int, form: str, before: str) -> str:
+        """What a form and the verbs that help it say of time, and whether something is done or suffered."""
+        is_near = at - self.being <= NEAR
+        helping = {"was": "past"}.get(self.helping, self.helping)
+        if form == "past":
+            self.helping = ""
+            return f" passive {helping}".rstrip() if is_near else " past"
+        if form == "ing":
+            if is_near:
+                self.helping = ""
+            return f" ongoing {helping}".rstrip() if is_near else " ing" * (before in FORMS)
+        if self.helping in {"", "was"}:
+            return ""
+        self.helping = ""
+        return f" {helping}"
+
+    def settle_tense(self) -> None:
+        """What helped no verb is said of the whole."""
+        if self.helping:
+            self.tenses.add("t:past" if self.helping == "was" else f"t:{self.helping}")
+            self.helping = ""
+
+    def is_deed(self, at: int) -> bool:
+        """Whether "do" is what is done, and not a helping verb."""
+        after, before = self.following(at), self.tokens[at - 1] if at else ""
+        return (
+            after in {"", ",", ".", "?"} or LEXICON.get(after, ("", " "))[1][:1] in {"r", "i"} or before in BEFORE_VERBS
+        )
 
     def comma(self) -> None:
         """After a clause put first the sentence proper begins."""
@@ -227,6 +276,7 @@ class Reader:
 
     def end(self, *, asks: bool) -> None:
         """A sentence ends."""
+        self.settle_tense()
         self.turn_genitive()
         front = self.items[self.sentence : max(self.front, self.sentence)]
         main = self.items[self.sentence + len(front) :]
@@ -254,26 +304,17 @@ class Reader:
 LEXICON_OPENINGS = frozenset(word for word, (part, _) in LEXICON.items() if part in {"verb of being", "opening"})
 
 
-@lru_cache(maxsize=4096)
 def item_of(lemma: str) -> str:
     """The item of a word that names something or says what happens."""
-    stands = INSTEAD.get(lemma, lemma)
-    is_verb = stands in VERB_FORMS or (lemma in VERB_FORMS and stands not in BOTH_FORMS)
-    return f"v:{stands}" if is_verb else f"w:{stands}"
+    return f"w:{INSTEAD.get(lemma, lemma)}"
 
 
 def finished(items: list[str], tenses: set[str]) -> tuple[str, ...]:
-    """The items with a single verb first, plurals settled, and what they say of time at the end."""
+    """The items with plurals settled, "what does it cost" as one turn, and what they say of time at the end."""
     is_question = any(item[0] == "q" for item in items)
-    items = [item.replace("~", "" if is_question else "+") if item[-1] == "~" else item for item in items]
-    if "v:cost" in items and ("w:much" in items or "s:much" in items or "q:what" in items) and is_question:
-        for asked in (["q:how", "s:much"], ["q:what"]):
-            if items[: len(asked)] == asked:
-                items[: len(asked)] = ["q:cost"]
-                items.remove("v:cost")
-                break
-    verbs = [item for item in items if item[0] == "v"]
-    if len(verbs) == 1:
-        items.remove(verbs[0])
-        items.insert(0, verbs[0])
-    return (*items, *sorted(tenses))
+    settled = [item.replace(THE_PLURAL, "" if is_question else PLURAL) for item in items]
+    for asked in (["q:how", "s:much"], ["q:what"]):
+        if settled[: len(asked)] == asked and "w:cost" in settled:
+            settled[: len(asked)] = ["q:cost"]
+            settled.remove("w:cost")
+    return (*settled, *sorted(tenses))

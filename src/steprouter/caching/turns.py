@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from .alike import REQUESTED
-from .english import FIRST_TURNS, LEXICON, QUESTIONS, REQUESTS, TURNS, Turns
+from .english import FIRST_TURNS, FIRST_WORDS, LEXICON, QUESTIONS, REQUESTS, TURNS, Turns
+from .vocabulary import words
 
+REQUEST = "!"
+"""Stands where a question was put that asks for something to be done."""
+
+ASKED_OF_YOU = words("can could would will")
+DIFFER = "w:differ"
 MARKS = frozenset({",", ".", "?"})
 WHETHER = frozenset({"if", "whether"})
 KNOWN_THING = frozenset({"the", "my", "your"})
@@ -20,7 +26,7 @@ def rewritten(tokens: list[str]) -> list[str]:
             length, instead = opening(tokens, at)
             if length:
                 done += instead
-                is_first = not instead
+                is_first = not instead or instead[0] == REQUEST
                 at += length
                 continue
         turn = matched(TURNS, tokens, at) if word in TURNS else None
@@ -32,7 +38,19 @@ def rewritten(tokens: list[str]) -> list[str]:
             done += turn[1]
             is_first = is_first and not turn[1]
             at += turn[0]
-    return done
+    return unordered(done) if DIFFER in done else done
+
+
+def unordered(tokens: list[str]) -> list[str]:
+    """The tokens with the two that a difference is asked of in the order of the alphabet."""
+    start = tokens.index(DIFFER) + 1
+    end = next((at for at in range(start, len(tokens)) if tokens[at] in MARKS), len(tokens))
+    told = [word for word in tokens[start:end] if word not in {"a", "an", "the"}]
+    if told.count("and") != 1:
+        return tokens
+    middle = told.index("and")
+    first, second = sorted((told[:middle], told[middle + 1 :]))
+    return [*tokens[:start], *first, "and", *second, *tokens[end:]]
 
 
 def opening(tokens: list[str], at: int) -> tuple[int, list[str]]:
@@ -48,9 +66,13 @@ def opening(tokens: list[str], at: int) -> tuple[int, list[str]]:
         if after in KNOWN_THING:
             return turn[0], ["what"]
     if (turn := matched(FIRST_TURNS, tokens, at)) is not None:
-        return turn[0], []
+        return turn[0], [REQUEST] if tokens[at] in ASKED_OF_YOU else []
+    if (turn := matched(FIRST_WORDS, tokens, at)) is not None:
+        after = tokens[at + turn[0]] if at + turn[0] < len(tokens) else "."
+        if after in MARKS or after in LEXICON or after in FIRST_TURNS or after in QUESTIONS or after in FIRST_WORDS:
+            return turn[0], []
     if (turn := matched(REQUESTS, tokens, at)) is not None and set(tokens[at + turn[0] :][:1]) & REQUESTED:
-        return turn[0], []
+        return turn[0], [REQUEST]
     return 0, []
 
 
