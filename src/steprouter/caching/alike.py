@@ -1,4 +1,4 @@
-"""English words and turns that may stand for one another in any question, and turns that say nothing.
+"""English words and turns that may stand for one another in any question.
 
 Only what changes no answer: "buy" and "purchase", not "remove" and "delete" (a member is removed from a group and
 lives on), not "cancel" and "terminate" (one has no notice period), not "app" and "application" (one is for a job).
@@ -6,21 +6,19 @@ lives on), not "cancel" and "terminate" (one has no notice period), not "app" an
 
 from __future__ import annotations
 
-from .vocabulary import words
-
 WORDS = """
 purchase = buy; commence = start; begin = start; finalise = finish; finalize = finish; assist = help; obtain = get
 receive = get; modify = change; alter = change; choose = select; pick = select; permit = allow; prohibit = forbid
 ban = forbid; require = need; telephone = phone; cellphone = mobile; smartphone = mobile; automobile = car
 film = movie; photograph = photo; attorney = lawyer; quick = fast; quickly = fast; rapidly = fast; large = big
-biggest = largest; simplest = easiest; physician = doctor; journey = trip; frequently = often; maximum = max
+biggest = largest; simplest = easiest; physician = doctor; journey = trip; maximum = max
 maximal = max; minimum = min; minimal = min; information = info; documentation = doc; database = db
 repository = repo; javascript = js; typescript = ts; kubernetes = k8s; postgresql = postgres; mum = mother
 mom = mother; dad = father; kid = child; correctly = properly; solve = fix; repair = fix; mend = fix; occur = happen
-transform = convert; till = until; acct = account; pwd = password; passwd = password; television = tv
+transform = convert; acct = account; pwd = password; passwd = password; television = tv
 baggage = luggage; fetch = get; erase = delete; reimburse = refund; reimbursement = refund; configure = set-up
-additional = extra; occasionally = sometimes; immediately = at-once; instantly = at-once; entire = whole; fall = fall
-colour = color; centre = center; cheque = check; licence = license; programme = program; fulfil = fulfill
+additional = extra; immediately = at-once; instantly = at-once; entire = whole
+colour = color; centre = center; cheque = check; licence = license; fulfil = fulfill
 enrol = enroll; catalogue = catalog; grey = gray; tyre = tire; jewellery = jewelry; aluminium = aluminum
 behaviour = behavior; favourite = favorite; flavour = flavor; neighbour = neighbor; labour = labor; honour = honor
 organise = organize; analyze = analyse; authorize = authorise; apologize = apologise; initialize = initialise
@@ -50,6 +48,9 @@ so as to = to
 due to = i:because_of
 as a result of = i:because_of
 because of = i:because_of
+till = until
+frequently = often
+occasionally = sometimes
 instead of = r:instead_of
 rather than = r:instead_of
 in case of = i:if
@@ -62,6 +63,7 @@ no longer = not anymore
 a few = s:a_few
 a little = s:a_little
 the most = c:the_most
+the only = s:the_only
 not any more = not anymore
 any more = anymore
 no one = s:nobody
@@ -242,7 +244,6 @@ what are a few = what are the
 what are the different = what are the
 what are the various = what are the
 what is meant by = q:what_is
-define = q:what_is
 what is the meaning of = q:what_is
 what is the definition of = q:what_is
 how much is = q:cost
@@ -291,50 +292,3 @@ operating system = w:os
 command line = w:cli
 """
 """A turn = what is read instead: words, or items."""
-
-SILENT = """
-please; kindly; pls; plz; thanks; thank you; thank you very much; thanks a lot; many thanks; thanks in advance
-thank you in advance; by any chance;
-at all; exactly; precisely; basically; actually; really; generally; in general; generally speaking
-btw; fyi; um; uh
-"""
-"""Turns that are left out wherever they stand."""
-
-SILENT_FIRST = """
-quick question; a quick question; one quick question; excuse me; sorry to bother you; by the way; hi there
-hello there; hey there; hi team; hello team; hi all; hello all; hi everyone; hello everyone; hey guys; hi guys
-i have a question; i have a quick question; just wondering; i want to; i would like to; i wish to; i am trying to
-i need to; i am looking to; i am hoping to; i would love to; we want to; we would like to; we need to
-help me to; help me; can you help me to; can you help me; could you help me; could you help me to; would you help me
-could you please; can you please; would you please; will you please; would you be so kind as to; would you kindly
-could you kindly; would it be possible for you to; i would appreciate it if you could; go ahead and; feel free to
-i need help to; i need help with; i need some help with; i need you to; i want you to; i would like you to
-"""
-"""Turns that are left out where a sentence begins."""
-
-GREETINGS = (
-    "hello; hi; hey; hiya; good morning; good afternoon; good evening; so; well; ok; okay; and; but; also; then; sorry"
-)
-"""Words that are left out where a sentence begins with them and a mark or a word of grammar follows, no name: "Hello
-Kitty"."""
-
-BEFORE_A_REQUEST = "can you; could you; would you; will you"
-REQUESTED = words(
-    "tell explain show give translate summarise summarize write rewrite convert list describe calculate compare draft "
-    "generate create recommend suggest define compute find"
-)
-"""After "can you" these ask for something to be done; others ask whether it can be."""
-
-BEFORE_A_QUESTION = """
-tell me; can you tell me; could you tell me; would you tell me; do you know; do you happen to know; does anyone know
-does anybody know; i would like to know; i want to know; i need to know; i wonder; i am wondering; i was wondering
-i was just wondering; let me know; can you let me know; could you let me know; can you explain; could you explain
-can you explain to me; could you explain to me; explain; explain to me; show me; can you show me; could you show me
-any idea; i have no idea; i am not sure; i do not know; wondering; curious; i am curious; remind me; can you say
-can someone tell me; can anyone tell me; can somebody tell me; could someone tell me; could anyone tell me
-help me understand; can you help me understand; i am trying to find out; i am trying to figure out; can i ask
-may i ask; i would like to ask; i want to ask; i wanted to ask; i wanted to know; tell us; do you have any idea
-can you advise; could you advise; advise; can you clarify; could you clarify; i am unsure; need to know; want to know
-do you know by any chance; just wondering; i would be interested to know; may i know; can i know; could i know
-"""
-"""Turns that are left out where a question follows; "if" after them is a question too."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .alike import BEFORE_A_QUESTION, BEFORE_A_REQUEST, GREETINGS, PHRASES, SILENT, SILENT_FIRST, WORDS
+from .alike import PHRASES, WORDS
+from .courtesies import BEFORE_A_QUESTION, BEFORE_A_REQUEST, GREETINGS, SILENT, SILENT_FIRST
 from .vocabulary import entries, pairs, words
 
 Part = Literal["silent", "article", "verb of being", "opening", "item", "asking", "person", "whose"]
@@ -21,13 +22,15 @@ FUNCTIONS: tuple[tuple[Part, str, str], ...] = (
     ("verb of being", "t:past", "was were"),
     ("opening", "", "do does"),
     ("opening", "t:past", "did"),
-    ("opening", "t:future", "will shall"),
+    ("opening", "t:future", "will"),
     ("opening", "m:would", "would"),
     ("opening", "m:can", "can"),
     ("opening", "m:could", "could"),
     ("opening", "m:should", "should"),
     ("opening", "m:must", "must"),
-    ("opening", "m:may", "may might"),
+    ("opening", "m:may", "may"),
+    ("opening", "m:might", "might"),
+    ("opening", "m:shall", "shall"),
     ("asking", "q:what", "what which"),
     ("asking", "q:how", "how"),
     ("asking", "q:why", "why"),
@@ -74,7 +77,7 @@ DIRECTIONS = words(
     "external public private sync async input output read write attach detach expand collapse compress extract mount "
     "unmount hire fire grant revoke show hide join leave zip unzip pass fail earn spend inbound outbound incoming "
     "outgoing max min horizontal vertical upstream downstream minimise maximise minimize maximize hot cold safe "
-    "dangerous legal illegal possible impossible valid invalid paid unpaid upgrade downgrade promote demote opt-in opt-out"
+    "dangerous legal illegal possible impossible valid invalid paid unpaid upgrade downgrade promote demote"
 )
 """Words that have an opposite which is asked about with the same words around it."""
 

@@ -112,4 +112,5 @@ def decoded(text: str) -> Facets | None:
     except (ValueError, TypeError):
         return None
     is_ours = version == VERSION and all(isinstance(value, str) for value in (language, *items))
+    is_ours = is_ours and all(item[:1] in NAMES and item[1:2] == ":" for item in items)
     return Facets(language=language, items=tuple(items)) if is_ours else None

@@ -8,41 +8,42 @@ VERBS = """
 accept access accrue achieve acknowledge activate add address admit advise afford agree aim allocate allow alter
 amend analyse announce answer apologise appeal appear apply appoint approve argue arrange arrive ask assemble assess
 assign assist attach attend authorise avoid bake balance become begin behave belong bill block boil book borrow
-breathe bring budget build buy calculate call cancel cap card carry cash cast cause change charge check choose claim
-clarify clean climb close code collect combine comment commit communicate compare compile complain complete compress
-compute conclude configure confirm connect consider consult consume contain contract contribute control convert cook
-cope copy correct cost count cover crash create credit cure cut damage date deal debit debug decide declare decline
-decrease deduct define delay delegate delete deliver demand deny depend deploy deposit describe deserve design
-destroy detect determine develop diagnose die differ disable disagree disappear discard disclose disconnect discover
-discuss dismiss dispute dose download draft drink drive drop earn eat edit eliminate email embed emigrate employ
-enable encourage encrypt end engage enhance enjoy ensure enter erase escalate establish estimate evaluate examine
-exceed exchange exclude execute exempt exercise exhaust exist exit expand expect experience expire explain explore
-export expose extend extract face fail fall fee feel fetch file fill filter find fine finish fire fit fix flag fly
-follow forbid forget format forward fuel function gain generate get give go grant grow guarantee guess guide handle
-happen hate heal hear help hide hire hold host house identify ignore immigrate implement import improve include
-increase index influence inform inherit initialise inject insert inspect install instruct insure integrate interact
-interest interpret introduce invest invite invoke involve issue iterate join judge keep kill know label land last
-laugh launch lead learn leave lend let license lie limit line link list listen live load loan lock log lose lower
-mail maintain make manage map mark market matter mean measure meet memorise mention merge message migrate mix model
-modify monitor mortgage mount move name need negotiate note notify obey object obtain occur offer offset omit open
-operate optimise order overcome overwrite own pack page park parse participate pass paste patch pause pay perform
-permit persist pet phone photo pick picture place plan plant play point post postpone practise predict prefer
-prepare prescribe preserve prevent price print process produce profit program prohibit project promise promote
-pronounce propose protect prove provide publish pull purchase pursue push put qualify query question quit raise rank
-rate reach react read realise rebase reboot receive recognise recommend reconnect record recover recruit redeem
-redirect reduce refer reflect refresh refund refuse regain regenerate register reimburse reject relate relax release
-rely remain remember remind remove rename renew rent reopen repair repay repeat replace reply report represent
-request require reschedule rescue research reserve reset resign resolve respond restart restore restrict retain
-retire retrieve return reuse revert review revoke reward rewrite rise risk root rotate route rule run sample save
-say scan schedule score screen search secure see seem select sell send separate serve settle share ship shop shorten
-show shower shrink sign simplify sing sit skip sleep slice smoke solve sort sound source space speak specify speed
-spell spend spill split staff stamp stand start state stay steal step stock stop store stream strengthen stretch
-strike structure study style submit subscribe subtract succeed sue suffer suggest summarise supply support suppose
-surface surrender survive suspend swallow swap swim swing switch tag take talk target taste tax teach tell terminate
-test text think throw tighten time tip title tour trace track trade train transfer translate transmit travel treat
-trigger trip truncate trust try turn type unblock understand undo uninstall unlock unsubscribe unzip update upgrade
-upload use validate value vary verify vet view visit voice volume vote wage wait wake walk want warn wash waste
-watch water wear weigh weight win wipe wish withdraw withhold work worry write zip zone
+break breathe bring budget build buy calculate call cancel cap card carry cash cast catch cause change charge check
+choose claim clarify clean climb close code collect combine come comment commit communicate compare compile complain
+complete compress compute conclude configure confirm connect consider consult consume contain contract contribute
+control convert cook cope copy correct cost count cover crash create credit cure cut damage date deal debit debug
+decide declare decline decrease deduct define delay delegate delete deliver demand deny depend deploy deposit
+describe deserve design destroy detect determine develop diagnose die differ disable disagree disappear discard
+disclose disconnect discover discuss dismiss dispute dose download draft draw drink drive drop earn eat edit
+eliminate email embed emigrate employ enable encourage encrypt end engage enhance enjoy ensure enter erase escalate
+establish estimate evaluate examine exceed exchange exclude execute exempt exercise exhaust exist exit expand expect
+experience expire explain explore export expose extend extract face fail fall fee feel fetch file fill filter find
+fine finish fire fit fix flag fly follow forbid forget format forward fuel function gain generate get give go grant
+grow guarantee guess guide handle happen hate heal hear help hide hire hold host house identify ignore immigrate
+implement import improve include increase index influence inform inherit initialise inject insert inspect install
+instruct insure integrate interact interest interpret introduce invest invite invoke involve issue iterate join
+judge keep kill know label land last laugh launch lead learn leave lend let license lie limit line link list listen
+live load loan lock log lose lower mail maintain make manage map mark market matter mean measure meet memorise
+mention merge message migrate mix model modify monitor mortgage mount move name need negotiate note notify obey
+object obtain occur offer offset omit open operate optimise order overcome overwrite own pack page park parse
+participate pass paste patch pause pay perform permit persist pet phone photo pick picture place plan plant play
+point post postpone practise predict prefer prepare prescribe preserve prevent price print process produce profit
+program prohibit project promise promote pronounce propose protect prove provide publish pull purchase pursue push
+put qualify query question quit raise rank rate reach react read realise rebase reboot receive recognise recommend
+reconnect record recover recruit redeem redirect reduce refer reflect refresh refund refuse regain regenerate
+register reimburse reject relate relax release rely remain remember remind remove rename renew rent reopen repair
+repay repeat replace reply report represent request require reschedule rescue research reserve reset resign resolve
+respond restart restore restrict retain retire retrieve return reuse revert review revoke reward rewrite rise risk
+root rotate route rule run sample save say scan schedule score screen search secure see seem select sell send
+separate serve settle share ship shop shorten show shower shrink sign simplify sing sit skip sleep slice smoke solve
+sort sound source space speak specify speed spell spend spill split staff stamp stand start state stay steal step
+stock stop store stream strengthen stretch strike structure study style submit subscribe subtract succeed sue suffer
+suggest summarise supply support suppose surface surrender survive suspend swallow swap swim swing switch tag take
+talk target taste tax teach tell terminate test text think throw tighten time tip title tour trace track trade train
+transfer translate transmit travel treat trigger trip truncate trust try turn type unblock understand undo uninstall
+unlock unsubscribe unzip update upgrade upload use validate value vary verify vet view visit voice volume vote wage
+wait wake walk want warn wash waste watch water wear weigh weight win wipe wish withdraw withhold work worry write
+zip zone
 """
 """In their base form, those too that are nouns as well."""
 
@@ -142,7 +143,7 @@ def every_form(verbs: str) -> dict[str, Form]:
         forms |= dict.fromkeys(irregular.get(verb, ()), (verb, "past"))
         # "read", "run", "become": the base form says nothing of the past.
         forms[verb] = (verb, "base")
-    return {form: told for form, told in forms.items() if form not in NOUNS_IN_ING}
+    return {form: told for form, told in forms.items() if form not in NOUNS_IN_ING | WHOLE_IN_S}
 
 
 FORMS = every_form(VERBS)

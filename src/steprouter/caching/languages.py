@@ -55,6 +55,14 @@ COURTESIES = {
 SILENT = {language: words(listed) for language, listed in COURTESIES.items()}
 SILENT[""] = words("please hello hi hey thanks").union(*SILENT.values())
 
+ABOUT_WORDS = words(
+    "sagt sage sagen sag heißt bedeutet übersetze übersetzen wort schreibt buchstabiert dit dire dis signifie traduire "
+    "traduis mot écrit dice decir digo significa traduce traducir palabra escribe dire traduci traduca parola scrive "
+    "diz dizer traduza traduzir palavra escreve zeg zegt zeggen betekent vertaal vertalen woord schrijf schrijft say "
+    "mean spell translate word"
+)
+"""With one of these about, a greeting may be what is asked for."""
+
 NEGATIONS = words(
     "nicht kein keine keinen keinem keiner nie niemals ohne nichts niemand weder pas jamais aucun aucune sans rien "
     "personne ni nunca jamás sin nada nadie ningún ninguna ninguno non mai senza niente nessuno nessuna né não sem "
@@ -85,7 +93,7 @@ def read_to_the_letter(tokens: list[str], language: str) -> tuple[str, ...]:
 
     A question mark stays, because word order alone does not tell a question everywhere.
     """
-    silent = SILENT.get(language, frozenset())
+    silent = SILENT.get(language, frozenset()) if ABOUT_WORDS.isdisjoint(tokens) else frozenset()
     items = []
     for word in tokens:
         if word[1:2] == ":":

@@ -48,7 +48,9 @@ last week; last month; last year; last night; last quarter; next week; next mont
 this time; at the moment; so far; these days; to date; up to date; in stock; on sale; open now; what time; time is it
 price of; prices of
 where is my; where's my; where are my; right away; going on; how old is; who is the; who's the; is it raining; as of
-next train; next bus; next flight; next game; next match; last game; last match; up or down; is down; be down
+next train; next bus; next flight; next game; next match; last game; last match; up or down; service down; site down
+website down; server down; app down; api down; system down
+is down; be down
 days left; days until; days since; long until; when will my; has my; have my; is my order; is my package
 is my parcel; will it rain
  exchange rate

@@ -48,7 +48,7 @@ IS = words("it that what who where how when why there here he she this which")
 
 PARTS = re.compile(r"[^\W\d_]+(?:[-/][^\W\d_]+)+")
 DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]?")
-ABBREVIATIONS = words("mr mrs ms dr vs no st e.g i.e etc approx incl")
+ABBREVIATIONS = words("mr mrs ms dr vs st e.g i.e etc approx incl")
 CODE = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 """Letters and digits such as AB-123, whose case says nothing."""
 
@@ -97,7 +97,7 @@ def uneven(chunk: str, has_operators: bool, is_common: bool) -> tuple[str, ...]:
         return (f"w:{core}!", *mark(tail[1:]))
     lower = core.lower()
     is_short = lower in ABBREVIATIONS or DOTTED.fullmatch(core) is not None
-    ending = () if is_short and "?" not in tail else mark(tail)
+    ending = () if is_short and tail == "." else mark(tail)
     if core.isalpha():
         named = not is_common and (core in CAPITALS or core == "A")
         return (f"w:{core}" if named else lower, *ending)

@@ -27,6 +27,9 @@ BEFORE_VERBS = words(
     "to i you we they it he she not can could should would will shall must may might m:must m:can m:should"
 )
 DOING = words("do does did")
+LABELLED = words(
+    "plan type class group grade appendix schedule section option hepatitis vitamin series level part model"
+)
 HOW_I = frozenset({"do", "can", "could", "would", "might"})
 PLACES = frozenset({"r:in", "r:on", "r:at"})
 ATTRIBUTES = words(
@@ -142,6 +145,8 @@ class Reader:
     def function_word(self, at: int, word: str, part: str, item: str) -> int:
         """Read a word of the lexicon; how many tokens were read with it."""
         if part == "article":
+            if word == "a" and self.is_label(at):
+                self.add("w:A")
             self.plural = ARTICLES[word]
         elif part == "whose":
             self.add(item)
@@ -154,6 +159,13 @@ class Reader:
         elif item:
             return self.relation(at, word, item)
         return 1
+
+    def is_label(self, at: int) -> bool:
+        """Whether "a" names one of several, as in "hepatitis a", and is no article."""
+        after = self.following(at)
+        part, item = LEXICON.get(after, ("", ""))
+        is_last = after in {"", ",", ".", "?"} or part in {"verb of being", "opening"} or item[:2] == "r:"
+        return is_last or (at > 0 and self.tokens[at - 1] in LABELLED)
 
     def opening(self, at: int, word: str, part: str, item: str) -> None:
         """Read a verb that makes a question where a sentence begins with it."""
@@ -234,10 +246,16 @@ class Reader:
         if before in GETTING and told == "past" and self.items and self.items[-1] == "w:get":
             self.items.pop()
             self.being = at
-        told = self.told(at, told, before) if not describes else ""
+        if before == "to":
+            # Of "what is the process for registering" only "how to" is left before it.
+            told = " done" * (told == "past")
+        elif describes:
+            told = {"past": " done", "ing": " ing"}.get(told, "")
+        else:
+            told = self.told(at, told)
         self.add(item_of(lemma) + (self.plural if form[1] == "s" else "") + told)
 
-    def told(self, at: int, form: str, before: str) -> str:
+    def told(self, at: int, form: str) -> str:
         """What a form and the verbs that help it say of time, and whether something is done or suffered."""
         is_near = at - self.being <= NEAR
         helping = {"was": "past"}.get(self.helping, self.helping)
@@ -247,7 +265,7 @@ class Reader:
         if form == "ing":
             if is_near:
                 self.helping = ""
-            return f" ongoing {helping}".rstrip() if is_near else " ing" * (before in FORMS)
+            return f" ongoing {helping}".rstrip() if is_near else " ing"
         if self.helping in {"", "was"}:
             return ""
         self.helping = ""
@@ -268,6 +286,7 @@ class Reader:
 
     def comma(self) -> None:
         """After a clause put first the sentence proper begins."""
+        self.end_denial()
         if self.front == -1 and len(self.items) > self.sentence:
             self.turn_genitive()
             self.front = len(self.items)
@@ -277,6 +296,7 @@ class Reader:
     def end(self, *, asks: bool) -> None:
         """A sentence ends."""
         self.settle_tense()
+        self.end_denial()
         self.turn_genitive()
         front = self.items[self.sentence : max(self.front, self.sentence)]
         main = self.items[self.sentence + len(front) :]
@@ -285,6 +305,11 @@ class Reader:
         self.items[self.sentence :] = main + front
         self.plural = ""
         self.begin()
+
+    def end_denial(self) -> None:
+        """A mark after "no" ends what is denied: "no, refunds" are not no refunds."""
+        if len(self.items) > self.sentence and self.items[-1][0] == "g" and self.items[-1] != "g:,":
+            self.items.append("g:,")
 
     def head(self) -> int:
         """Where the run of nouns at the end begins."""
