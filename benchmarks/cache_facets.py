@@ -5,9 +5,10 @@
 Traps and twins were written for the project (`benchmarks/data`): of the traps whose scope is the same all should
 disagree, of the twins most should agree. DIR holds `semantic_pairs/qqp_gptcache.parquet` (columns text_a, text_b,
 label; reading it needs `pyarrow`): pairs of questions that people marked as the same or not, in bands of the default
-embedder's likeness. Everything is told for two halves, of which one was looked at when words were chosen and the other
-was not. `--show` prints pairs of the first half: `traps` that agree, `twins` that disagree, `others` or `same` for
-pairs of the set that were marked as different and agree, or as the same and disagree.
+embedder's likeness. The twins and the set are told in two halves, of which one was looked at when words were chosen
+and the other was not. The traps are no sample: all were looked at, and some were written because they had been fallen
+into. `--show` prints pairs of the first half (of traps all): `traps` that agree, `twins` that disagree, `others` or
+`same` for pairs of the set that were marked as different and agree, or as the same and disagree.
 """
 
 from __future__ import annotations
@@ -104,9 +105,7 @@ def tell_written(traps: list[Pair], twins: list[Pair]) -> None:
     alike = likeness(in_scope)
     print(f"traps: {len(traps)}, of these {len(traps) - len(in_scope)} told apart by their scope alone")
     print(f"  median likeness {np.median(alike):.2f}, at least .9: {np.mean(alike >= 0.9):.0%}")
-    for half in HALVES:
-        some = [pair for pair in in_scope if pair.half == half]
-        print(f"  {half}: {sum(bool(pair.differing) for pair in some)} of {len(some)} disagree")
+    print(f"  {sum(bool(pair.differing) for pair in in_scope)} of {len(in_scope)} disagree")
     kinds = Counter(pair.category for pair in in_scope)
     caught = Counter(pair.category for pair in in_scope if pair.differing)
     print("  " + ", ".join(f"{kind} {caught[kind]}/{count}" for kind, count in sorted(kinds.items())))
@@ -141,10 +140,15 @@ def tell_asked(pairs: list[Pair]) -> None:
 
 def show(pairs: list[Pair], *, agreeing: bool) -> None:
     """Print pairs of the half that may be looked at."""
-    found = [pair for pair in pairs if pair.half == HALVES[0] and (not pair.differing) == agreeing]
+    found = [pair for pair in pairs if (not pair.differing) == agreeing]
     print(f"{len(found)} pairs")
     for pair in found[:SHOWN]:
         print(f"- {pair.a}\n  {pair.b}\n    {', '.join(pair.differing) or 'agree'}")
+
+
+def looked_at(pairs: list[Pair]) -> list[Pair]:
+    """The half that may be looked at."""
+    return [pair for pair in pairs if pair.half == HALVES[0]]
 
 
 def tell_time(texts: list[str]) -> None:
@@ -165,14 +169,15 @@ def main() -> None:
     chosen = parser.parse_args()
     traps, twins = written("cache_traps.jsonl"), written("cache_twins.jsonl")
     if chosen.show in {"traps", "twins"}:
-        show(traps if chosen.show == "traps" else twins, agreeing=chosen.show == "traps")
+        in_scope = [pair for pair in traps if not pair.scope_differs]
+        show(in_scope if chosen.show == "traps" else looked_at(twins), agreeing=chosen.show == "traps")
         return
     pairs = asked(chosen.data) if chosen.data else []
     if chosen.show:
         alike = likeness(pairs) >= BANDS[0]
         wanted = chosen.show == "same"
         near = [pair for pair, is_near in zip(pairs, alike, strict=True) if is_near and pair.same == wanted]
-        show(near, agreeing=not wanted)
+        show(looked_at(near), agreeing=not wanted)
         return
     tell_written(traps, twins)
     if pairs:

@@ -7,7 +7,6 @@ colon, and the value. Whatever is no plain word becomes an item here, to the let
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from .amounts import amount
 from .vocabulary import words
@@ -86,7 +85,6 @@ def is_name(chunk: str, before: list[str]) -> bool:
     return chunk in CAPITALS or (chunk == "A" and bool(before) and before[-1] not in {".", "?"})
 
 
-@lru_cache(maxsize=4096)
 def uneven(chunk: str, has_operators: bool, is_common: bool) -> tuple[str, ...]:
     """The tokens of a chunk that is more than letters."""
     core = chunk.rstrip(",;:.!?…'") if has_operators or "(" in chunk[1:] else chunk.lstrip(OPENING).rstrip(CLOSING)

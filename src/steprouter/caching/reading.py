@@ -312,9 +312,10 @@ class Reader:
             self.items.append("g:,")
 
     def head(self) -> int:
-        """Where the run of nouns at the end begins."""
+        """Where the run of nouns at the end begins, as far as is looked back."""
         start = len(self.items) - 1
-        while start > self.sentence and self.items[start - 1][0] == "w":
+        farthest = max(self.sentence, start - NEAR)
+        while start > farthest and self.items[start - 1][0] == "w":
             start -= 1
         return start
 
