@@ -300,10 +300,19 @@ def oracle(items: Items) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A line of the report: sufficiency less the reference's, and cost as part of the reference's, mean and sd."""
+    """A line of the report: sufficiency less the reference's, and cost as part of the reference's, mean and sd.
+
+    Attributes:
+        name: Who decided.
+        sufficiency: Less the reference's.
+        worst: The same in the order in which it was lowest.
+        cost: As part of the reference's.
+        strong: Share of the steps at which the reference was asked first.
+    """
 
     name: str
     sufficiency: tuple[float, float]
+    worst: float
     cost: tuple[float, float]
     strong: float | None = None
 
@@ -312,7 +321,7 @@ def line(name: str, found: Sequence[tuple[float, float]], items: Items, strong: 
     """The line of several runs: success and USD of each."""
     gains = [right - items.right[:, PRO].mean() for right, _ in found]
     costs = [usd / items.usd[:, PRO].sum() for _, usd in found]
-    return Line(name=name, sufficiency=spread(gains), cost=spread(costs), strong=strong)
+    return Line(name=name, sufficiency=spread(gains), worst=float(min(gains)), cost=spread(costs), strong=strong)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
@@ -350,9 +359,10 @@ def dip(pool: ProcessPoolExecutor, folder: Path, setup: Setup, model: int, pairs
 
 def markdown(lines: Sequence[Line]) -> str:
     """The report as a table."""
-    head = "| policy | sufficiency − reference | cost / reference | reference first |\n|---|---|---|---|\n"
+    names = ("policy", "sufficiency − reference", "worst order", "cost / reference", "reference first")
+    head = f"| {' | '.join(names)} |\n{'|---' * len(names)}|\n"
     rows = (
-        f"| {one.name} | {one.sufficiency[0]:+.4f} ± {one.sufficiency[1]:.4f} | "
+        f"| {one.name} | {one.sufficiency[0]:+.4f} ± {one.sufficiency[1]:.4f} | {one.worst:+.4f} | "
         f"{one.cost[0]:.3f} ± {one.cost[1]:.3f} | {'' if one.strong is None else f'{one.strong:.0%}'} |"
         for one in lines
     )

@@ -237,6 +237,8 @@ PROFILE_FIELDS = {
     "files": "pdf_inputs",
     "reasoning": "reasoning_output",
 }
+# LangChain alone says which levels of thought a model takes, and at which it thinks untold.
+EFFORT_FIELDS = {"efforts": "reasoning_effort_levels", "usual_effort": "reasoning_effort_default"}
 
 
 def profile_of(package: str | None, model: str) -> dict[str, Any]:
@@ -349,6 +351,7 @@ def entry_of(name: str, provider: Provider, model: str, day: date) -> tuple[dict
         "window_tokens": window_of(windows, profile),
         "max_output_tokens": next((tokens for tokens in outputs.values() if tokens), None),
         "abilities": {key: abilities[key] for key in PROFILE_FIELDS if key in abilities} | prefill_of(name, model),
+        **{ours: profile.get(theirs) for ours, theirs in EFFORT_FIELDS.items()},
     }
     lines = [*compare_prices(prices, record), *compare("window", windows), *compare("max output", outputs)]
     for key in PROFILE_FIELDS:

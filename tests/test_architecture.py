@@ -40,6 +40,7 @@ def test_the_public_names_are_these_and_no_others():
         "Policy",
         "Price",
         "Resumption",
+        "Route",
         "Rule",
         "StepKind",
         "StepRouter",

@@ -52,7 +52,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.delenv("REDIS_URL", raising=False)
         connection = connect("embedded", grace_seconds=0.0)
         steps = [stored("aa1", 3.0), stored("aa2", 4.0, node="second"), stored("bb1", 1.0, thread=HOSTILE)]
-        assert open_traces(connection).write([*steps, stored("cc1", 2.0, thread="t-9", tenant="acme")]) == 4
+        whose: dict[str, Any] = {"tenant": "probed"}
+        probe = stored("dd1-probe", 0.1, probe_of="dd1", reference_cost_usd=None, saved_usd=None, **whose)
+        steps += [stored("dd1", 0.1, **whose), probe, stored("dd2", 0.2, **whose)]
+        assert open_traces(connection).write([*steps, stored("cc1", 2.0, thread="t-9", tenant="acme")]) == 7
         yield str(data)
         connection.close()
 
@@ -107,6 +110,13 @@ def test_a_step_is_found_by_its_number_or_by_its_id(show: Run, step: str) -> Non
     result = show("--step", step)
     assert result.exit_code == 0
     assert result.output.startswith("Step 2 (answer at node second): small answered")
+
+
+def test_a_probe_takes_no_number_from_the_steps_of_its_thread(show: Run) -> None:
+    second = json.loads(show("--tenant", "probed", "--step", "2", "--json").stdout)
+    assert (second["step_id"], second["probe_of"]) == ("dd2", None)
+    assert "a probe of step dd1 asked" in words(show("--tenant", "probed", "--step", "dd1-probe"))
+    assert "which has steps 1 to 2;" in words(show("--tenant", "probed", "--step", "3"))
 
 
 def test_an_id_finds_its_step_in_whatever_thread_it_is(show: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import date
@@ -20,13 +21,17 @@ from steprouter.config.fields import (
     ModelFields,
     PolicyFields,
     PriceFields,
+    RouteFields,
     RuleFields,
+    TieBreakFields,
 )
 from steprouter.errors import ConfigError
 from steprouter.memory.lessons import Lessons
 from steprouter.memory.policy import MemoryPolicy
 from steprouter.models.card import Abilities, ModelCard, Price, Tier
 from steprouter.routing.policy import Policy
+from steprouter.routing.probes import Probes
+from steprouter.routing.routes import Route, TieBreak
 from steprouter.routing.rules import Rule
 from steprouter.step.step import StepKind
 
@@ -311,6 +316,8 @@ PAIRS: Mapping[type, type] = {
     PriceFields: Price,
     AbilityFields: Abilities,
     RuleFields: Rule,
+    RouteFields: Route,
+    TieBreakFields: TieBreak,
     PolicyFields: Policy,
     LessonFields: Lessons,
     MemoryFields: MemoryPolicy,
@@ -320,7 +327,8 @@ PAIRS: Mapping[type, type] = {
 @pytest.mark.parametrize("shape", PAIRS)
 def test_a_file_can_say_exactly_what_the_values_hold(shape: type[ModelFields]) -> None:
     value = PAIRS[shape]
-    assert set(shape.model_fields) == {field.name for field in fields(value)}
+    routers_own = {"effort"} if value is ModelCard else set()
+    assert set(shape.model_fields) == {field.name for field in fields(value)} - routers_own
 
 
 @given(text=st.text(st.sampled_from("ab:-[]{}#&*!|>'\"%@`$ \n\t0?,~"), max_size=30))
@@ -388,3 +396,111 @@ def test_rules_are_read_from_a_file_as_they_are_written_in_python(loaded: Load) 
 )  # fmt: skip
 def test_a_mistake_in_a_rule_is_named_with_its_line(wrong: tuple[str, str], said: str, mistake: Mistake) -> None:
     assert mistake(RULES.replace(*wrong, 1)).startswith(f"steprouter.yaml {said}")
+
+
+ROUTES = """
+models:
+  - {name: far, model: "openai:gpt-5.6-luna", tags: [paid]}
+  - {name: near, base_url: "http://127.0.0.1:8080/v1", model: qwen, tier: low}
+policy:
+  route_margin: 0.1
+  routes_in: support
+  tie_break: {seconds: 1, models: near}
+  routes:
+    - {name: billing, examples: [Refund please, "Why was I charged twice?"], threshold: 0.6, models: near}
+    - name: code
+      examples: [Fix this bug]
+      aggregation: top3
+      kind: code
+      tier: high
+      quality_loss: 0
+    - {name: stored, models: paid}
+"""
+
+
+def test_routes_are_read_from_a_file_as_they_are_written_in_python(loaded: Load) -> None:
+    policy = loaded(ROUTES).policy
+    assert policy.routes == (
+        Route(name="billing", examples=("Refund please", "Why was I charged twice?"), threshold=0.6, models="near"),
+        Route(
+            name="code", examples=("Fix this bug",), aggregation="top3", kind="code", tier=Tier.HIGH, quality_loss=0.0
+        ),
+        Route(name="stored", models="paid"),
+    )
+    assert (policy.route_margin, policy.routes_in) == (0.1, "support")
+    assert policy.tie_break == TieBreak(seconds=1, models="near")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("threshold: 0.6", "treshold: 0.6"), "line 10, policy.routes[0].treshold: unknown field; did you mean 'thres"),
+        (("threshold: 0.6", "threshold: 1.6"), "line 10, policy.routes[0]: route 'billing': threshold must be from -1"),
+        (("0.6, models: near", "0.6, models: naer"), "line 10, policy.routes[0].models: route 'billing' names the"),
+        (("top3", "top4"), "line 13, policy.routes[1].aggregation: must be 'max', 'top3', 'mean', 'avg' or 'sum'"),
+        (("name: code", "name: billing"), "line 11, policy.routes[1]: route names must be unique, got 'billing' twice"),
+        (("Fix this bug", "refund  PLEASE"), "line 11, policy.routes[1]: the example 'refund  PLEASE' stands in"),
+        (("  routes_in: support\n", ""), "line 16, policy.routes[2]: route 'stored' must have examples"),
+        (("models: paid", "quality_loss: null"), "line 17, policy.routes[2]: route 'stored' must say `kind`, `models`"),
+        (("in: support", "in: 'sr:x'"), "line 7, policy.routes_in: routes_in must not begin as the keys of this libr"),
+        (("margin: 0.1", "margin: 3"), "line 5, policy: route_margin must be between 0 and 1, got 3.0"),
+        (("seconds: 1,", "seconds: 90,"), "line 8, policy.tie_break: tie_break: seconds must be more than 0"),
+        (("1, models: near", "1, models: nobody"), "line 8, policy.tie_break.models: tie_break names the unknown"),
+    ],
+)
+def test_a_mistake_in_a_route_is_named_with_its_line(change: tuple[str, str], complaint: str, mistake: Mistake) -> None:
+    assert mistake(ROUTES.replace(*change)).startswith(f"steprouter.yaml {complaint}")
+
+
+ONE_MODEL = "models:\n  - {name: small, model: m, base_url: 'http://h/v1'}\n"
+
+
+def test_probes_are_off_unless_the_file_allows_them(loaded: Load) -> None:
+    assert loaded(ONE_MODEL).policy.probes is None
+    allowed = loaded(f"{ONE_MODEL}policy: {{probes: {{share: 0.1, models: small}}}}\n").policy.probes
+    assert allowed == Probes(share=0.1, models="small")
+    assert loaded(f"{ONE_MODEL}policy: {{probes: {{}}}}\n").policy.probes == Probes()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("{share: 2}", "share of probes must be between 0 and 1, got 2"),
+        ("{models: smal}", "probes names the unknown model 'smal'; did you mean 'small'"),
+        ("{judge: gpt}", "unknown field"),
+    ],
+)
+def test_a_mistake_about_probes_is_named_with_its_line(wrong: str, said: str, loaded: Load) -> None:
+    with pytest.raises(ConfigError, match=rf"line 3, policy\.probes.*{re.escape(said)}"):
+        loaded(f"{ONE_MODEL}policy: {{probes: {wrong}}}\n")
+
+
+def test_a_file_names_efforts_or_says_what_to_send_for_each_and_may_name_their_candidates(tmp_path: Path) -> None:
+    file = tmp_path / "steprouter.yaml"
+    file.write_text(
+        "models:\n"
+        "  - {name: gpt, model: openai:gpt-6-sol, efforts: [low, high]}\n"
+        "  - {name: own, model: qwen, base_url: 'http://127.0.0.1:1/v1', efforts: {off: {}, on: {think: true}}}\n"
+        "  - {name: one, model: openai:gpt-6-sol, efforts: low}\n"
+        "policy:\n"
+        "  reference: gpt@high\n"
+        "  rules: [{name: hard, keyword: hard, models: [gpt@high, own]}]\n"
+        "budget: [{usd: 1, fallback: own@off}]\n"
+    )
+    settings = load(file)
+    assert [card.efforts for card in settings.models] == [("low", "high"), {"off": {}, "on": {"think": True}}, ("low",)]
+    assert settings.policy.reference == "gpt@high"
+
+
+@pytest.mark.parametrize(
+    ("efforts", "said"),
+    [
+        ("3", "efforts of 'gpt' must be a list of names or settings by name, got 3"),
+        ("{on: 3}", "must give settings for each name, got 3 for 'on'"),
+        ("[low, low]", "got 'low' twice"),
+    ],
+)
+def test_efforts_that_are_none_are_named_with_their_line(efforts: str, said: str, mistake: Mistake) -> None:
+    message = mistake(f"models:\n  - name: gpt\n    model: openai:gpt-6-sol\n    efforts: {efforts}\n")
+    assert message.startswith("steprouter.yaml line 2, models[0]: ")
+    assert said in message

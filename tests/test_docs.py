@@ -29,8 +29,11 @@ from steprouter.config.fields import (
     ModelFields,
     PolicyFields,
     PriceFields,
+    ProbeFields,
     ResumptionFields,
+    RouteFields,
     RuleFields,
+    TieBreakFields,
 )
 from steprouter.errors import BudgetExceeded
 from steprouter.flow import resumption
@@ -44,11 +47,13 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 
 FAILURES = (ROOT / "docs" / "failures.md").read_text()
+EFFORT = (ROOT / "docs" / "effort.md").read_text()
 PREDICTION = (ROOT / "docs" / "prediction.md").read_text()
 ROUTING = (ROOT / "docs" / "routing.md").read_text()
 RESUMPTION = (ROOT / "docs" / "resumption.md").read_text()
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 RULES = (ROOT / "docs" / "rules.md").read_text()
+ROUTES = (ROOT / "docs" / "routes.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -147,7 +152,15 @@ def examples(page: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     ("beginning", "code", "printed"),
-    [*examples(FAILURES), *examples(RESUMPTION), *examples(ROUTING), *examples(PREDICTION), *examples(RULES)],
+    [
+        *examples(FAILURES),
+        *examples(RESUMPTION),
+        *examples(ROUTING),
+        *examples(PREDICTION),
+        *examples(RULES),
+        *examples(EFFORT),
+        *examples(ROUTES),
+    ],
 )
 def test_an_example_prints_what_stands_below_it(
     beginning: str, code: str, printed: str, capsys: pytest.CaptureFixture[str]
@@ -191,6 +204,11 @@ def test_the_page_on_rules_names_every_kind_of_personal_data() -> None:
     assert {str(kind) for kind in Kind} | {"attachment"} <= set(re.findall(r"`(\w+)`", RULES))
 
 
+def test_the_page_on_routes_explains_every_field() -> None:
+    listed = re.findall(r"^\| (`.+?`) \|", ROUTES, re.MULTILINE)
+    assert set(RouteFields.model_fields) <= set(re.findall(r"`(\w+)`", " ".join(listed)))
+
+
 def test_the_fates_of_candidates_are_documented() -> None:
     listed = ROUTING.partition("## What the trace holds of a decision")[2]
     assert set(re.findall(r"^\| `(\w+)` \|", listed, re.MULTILINE)) == set(Fate)
@@ -208,10 +226,13 @@ def test_the_fates_of_candidates_are_documented() -> None:
         ("`abilities`", AbilityFields),
         ("`policy`", PolicyFields),
         ("`resume`", ResumptionFields),
+        ("`probes`", ProbeFields),
         ("`memory`", MemoryFields),
         ("`content_filter`", ContentFilterFields),
         ("a budget", BudgetFields),
         ("a rule", RuleFields),
+        ("a route", RouteFields),
+        ("`tie_break`", TieBreakFields),
     ],
 )
 def test_the_page_on_configuration_lists_every_field(row: str, fields: type[Fields]) -> None:

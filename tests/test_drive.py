@@ -346,7 +346,7 @@ async def test_without_memory_nothing_is_known_and_nothing_is_broken(asynchronou
 
 def test_an_unknown_command_is_refused_by_name():
     with pytest.raises(TypeError, match="knows no command Spawn"):
-        reply_to(Bench(ListWire()), Spawn(flow=flow_of(), why="probe"))
+        reply_to(Bench(ListWire()), Spawn(step=STEP, flow=flow_of(), why="probe"))
 
 
 def test_settling_takes_the_time_of_the_whole_step():

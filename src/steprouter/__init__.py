@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .routing.decision import Decision
     from .routing.policy import Policy
     from .routing.resumption import Resumption
+    from .routing.routes import Route
     from .routing.rules import Rule
     from .step.step import StepKind
     from .tracing.record import Trace
@@ -52,6 +53,7 @@ __all__ = [
     "Policy",
     "Price",
     "Resumption",
+    "Route",
     "Rule",
     "StepKind",
     "StepRouter",
@@ -83,6 +85,7 @@ PLACES = {
     "routing.decision": ("Decision",),
     "routing.policy": ("Policy",),
     "routing.resumption": ("Resumption",),
+    "routing.routes": ("Route",),
     "routing.rules": ("Rule",),
     "step.step": ("StepKind",),
     "tracing.record": ("Trace",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .answering.answer import Answer
 from .answering.attempt import Attempt
@@ -14,6 +15,7 @@ from .answering.claims import Claim, Granted
 from .answering.content import redacted
 from .answering.continuing import continued
 from .answering.cursor import Cursor
+from .answering.effort import barred_efforts, sent_for, unsupported, with_effort
 from .answering.example import with_example
 from .answering.failures import Failure, FailureKind, Phase, cancelled
 from .answering.handover import repaired, unable
@@ -49,7 +51,8 @@ from .models.cost import Usage
 from .models.tokens import estimate_tokens
 from .routing.decide import conditions_of
 from .routing.decision import Decision
-from .routing.policy import OUTPUT_TOKENS, Policy
+from .routing.efforts import expected_tokens
+from .routing.policy import Policy
 from .routing.predict import Predictor
 from .step.ask import Ask
 from .step.step import Step
@@ -79,7 +82,11 @@ class Setting:
     speakers: dict[str, Speaker] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "speakers", {card.name: speaker_of(card, self.environ) for card in self.cards})
+        names: dict[str, set[str]] = {}
+        for card in self.cards:
+            names.setdefault(card.deployment, {card.deployment}).add(card.name)
+        speakers = {c.name: speaker_of(c, self.environ, also=names[c.deployment] - {c.name}) for c in self.cards}
+        object.__setattr__(self, "speakers", speakers)
 
     def card(self, model: str) -> ModelCard:
         """The card of a model."""
@@ -90,7 +97,8 @@ class Setting:
         claudes = [card for card in self.cards if self.speakers[card.name].is_claude]
         thinking = [card.name for card in claudes if thinks(card, ask.settings)]
         told = {name: unable(ask.messages, self.speakers[name], thinking=True) for name in thinking}
-        return {name: why for name, why in told.items() if why is not None}
+        unfit = {name: why for name, why in told.items() if why is not None}
+        return barred_efforts(self.cards, self.speakers, ask) | unfit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +110,14 @@ class Prepared:
         claim: What it may use.
         move: Why it is made.
         repairs: What was changed in the history, in words.
+        effort: What is sent for the model's effort.
     """
 
     call: Call
     claim: Claim
     move: Try
     repairs: tuple[str, ...] = ()
+    effort: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def situation_of(step: Step, ask: Ask, decision: Decision, setting: Setting, recalled: Recalled) -> Situation:
@@ -122,6 +132,7 @@ def situation_of(step: Step, ask: Ask, decision: Decision, setting: Setting, rec
         warm=session.warm if isinstance(session, Session) else {},
         conditions=conditions_of(recalled),
         able={card.name: able_of(card, ask, ranks.get(card.name, 0)) for card in setting.cards},
+        efforts={card.name: card.effort for card in setting.cards if card.effort is not None},
     )
 
 
@@ -143,7 +154,7 @@ def prepare(
     step, card = situation.step, setting.card(move.model)
     candidate, speaker = situation.decision.candidate(move.model), setting.speakers[move.model]
     example = candidate.example if candidate.example is not None and candidate.example.shown else None
-    sent = ask if example is None else with_example(ask, example.lesson)
+    sent = with_effort(ask if example is None else with_example(ask, example.lesson), card)
     if move.redacted:
         sent, _ = redacted(sent)
     going = move.continuation
@@ -162,7 +173,7 @@ def prepare(
     tokens, usd = worst_case(
         step.needs,
         card.price,
-        expected_output_tokens=OUTPUT_TOKENS[step.kind],
+        expected_output_tokens=expected_tokens(card, step.kind),
         added_tokens=added,
     )
     return Prepared(
@@ -187,9 +198,11 @@ def prepare(
             is_retry=move.change == "retry" and bool(progress.tried(move.model)),
             is_hedge=is_hedge,
             ignores_budgets=move.ignores_budget,
+            deployment=card.deployment,
         ),
         move=move,
         repairs=history.changes,
+        effort=sent_for(card, ask.settings),
     )
 
 
@@ -216,7 +229,7 @@ def shaping_for(ask: Ask, policy: Policy, going: Continuation | None) -> Shaping
 
 def judged(attempt: Attempt, prepared: Prepared, ask: Ask, policy: Policy, *, is_probe: bool) -> Attempt:
     """An attempt with what the checks say of its answer, and with how it came about."""
-    attempt = mended(attempt, ask)
+    attempt = mended(unsupported(attempt, prepared.effort), ask)
     if prepared.move.redacted and attempt.answer is not None and (marker := marker_in(attempt.answer)) is not None:
         # A tool that is called with a marker instead of an address would do something nobody asked for.
         attempt = replace(attempt, answer=None, failure=unusable(attempt, marker))
@@ -343,7 +356,8 @@ def hedged(
         return None
     if len(progress.attempts) + 2 > setting.policy.max_attempts:
         return None
-    others = [candidate for candidate in upward(situation, progress) if candidate.model != move.model]
+    here = situation.deployment(move.model)
+    others = [other for other in upward(situation, progress) if situation.deployment(other.model) != here]
     rank = situation.decision.candidate(first.call.model).tier.rank
     targets = [
         Target(
@@ -362,7 +376,7 @@ def hedged(
         now=step.started_at + progress.elapsed_seconds,
         has_tools=step.needs.tools,
         max_tokens=step.needs.output_tokens,
-        expected_tokens=OUTPUT_TOKENS[step.kind],
+        expected_tokens=expected_tokens(setting.card(first.call.model), step.kind),
         seconds_left=situation.seconds_left(progress),
     )
     if not isinstance(hedge, Hedge):

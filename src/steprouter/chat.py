@@ -162,9 +162,10 @@ class StepRouter(BaseChatModel):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Decision:
-        """The decision for these messages, with what memory knows; nobody is called and nothing is recorded.
+        """The decision for these messages, with what memory knows; nothing is recorded.
 
-        Whoever makes the call says with `report` what came of it, so that the router learns from it.
+        Nobody is called but for a tie-break between semantic routes, where the policy has one. Whoever makes the call
+        says with `report` what came of it, so that the router learns from it.
 
         Raises:
             NoAbleModel: No model can take the step.
@@ -256,7 +257,7 @@ class StepRouter(BaseChatModel):
             ConfigError: `model` is none of the router's.
             StoreError: The store is away; in this process the model is in again.
         """
-        self.engine.gate.health.readmit(model, self.engine.clock.now())
+        self.engine.gate.readmit(model, self.engine.clock.now())
 
     def redis_url(self) -> str | None:
         """Where this router's Redis is, so that a checkpointer or store of LangGraph can be kept on the same server.

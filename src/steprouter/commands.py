@@ -9,6 +9,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from .answering.agreement import Probed
 from .answering.attempt import Attempt
 from .answering.claims import Claim, Grant
 from .answering.cursor import Cursor
@@ -19,6 +20,7 @@ from .answering.shape import Shaping
 from .memory.drafts import Material
 from .memory.journal import JournalEntry
 from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
+from .memory.remember import Ended
 from .models.cost import Usage
 from .routing.decision import Decision
 from .step.ask import Ask
@@ -70,6 +72,32 @@ class Recall(Command[Recalled]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a model said to a question about routes.
+
+    Attributes:
+        model: Which one.
+        said: Its answer, or the beginning of a long one.
+    """
+
+    model: str
+    said: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precedent(Command[Heard | Missing | None]):
+    """Look up what a model said when the same was asked before; takes no time.
+
+    The reply is None if nobody was asked yet, or why nobody is to be asked just now.
+
+    Attributes:
+        key: Digest of the question.
+    """
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reserve(Command[Grant | None]):
     """Ask whether a call may be made now, and set aside what it may use: money, rate, the lease of a probe.
 
@@ -113,6 +141,24 @@ class Call(Command[Attempt]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Consult(Command[Attempt]):
+    """Ask a model which route the step takes, before the step is decided; nobody is shown what it says.
+
+    It is over in `call.timeouts.total`, whatever the model does. What it used is settled at once: a step that is only
+    considered, or that no model can take, settles nothing.
+
+    Attributes:
+        call: The call.
+        key: Digest of the question, under which the answer is known from now on.
+        is_probe: Whether its breaker is decided by it.
+    """
+
+    call: Call
+    key: str
+    is_probe: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Race(Command[tuple[Attempt, ...]]):
     """Call a second model if the first has said nothing after a while; the first to speak answers (hedging).
 
@@ -151,7 +197,7 @@ class TakeOver(Command[bool]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle(Command[None]):
-    """Hand what happened to memory and trace, off the path. The flow's last word.
+    """Hand what happened to memory and trace, off the path. A flow's last word, but for a probe.
 
     Attributes:
         outcome: What happened.
@@ -164,8 +210,15 @@ class Settle(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spawn(Command[None]):
-    """Run another flow in the background (probes, audits, judges); the step does not wait for it."""
+    """Run another flow in the background (probes, audits, judges); the step does not wait for it.
 
+    Attributes:
+        step: The step that the flow is about, with an id of its own.
+        flow: The flow, not begun.
+        why: What it is for, in a word.
+    """
+
+    step: Step
     flow: Flow[Any] = field(repr=False)
     why: str
 
@@ -205,6 +258,7 @@ class Outcome:
         recalled: What was known when the step began.
         vector: The step's text as a vector, or why there is none.
         material: What there is to learn from it; None where lessons are not kept.
+        probe: What came of it as a probe of a step; None for a step.
     """
 
     step: Step
@@ -215,6 +269,7 @@ class Outcome:
     recalled: Recalled = field(default_factory=Recalled, repr=False)
     vector: Vector | Missing = field(default=NOT_KEPT, repr=False)
     material: Material | None = field(default=None, repr=False)
+    probe: Probed | None = None
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -225,3 +280,27 @@ class Outcome:
     def degraded(self) -> tuple[str, ...]:
         """What was broken on the way, in words."""
         return self.recalled.degraded
+
+    def ended(self, vector: bytes | None, seconds: float) -> Ended:
+        """The step as far as memory looks at it.
+
+        Args:
+            vector: Its text as float32 bytes; None if it was not embedded.
+            seconds: How long it took.
+        """
+        given, decision = self.answered_by, self.decision
+        return Ended(
+            step=self.step,
+            attempts=tuple(one for one in self.attempts if not one.is_message),
+            answered_by=None if given is not None and given.is_message else given,
+            vector=vector,
+            recalled=self.recalled,
+            seconds=seconds,
+            examples=decision.examples,
+            material=self.material,
+            expected=decision.expected,
+            charge=decision.charge,
+            route=decision.route,
+            asked_usd=0.0 if decision.tie_break is None else decision.tie_break.usd,
+            probe=self.probe,
+        )

@@ -16,7 +16,8 @@ from .answering.attempt import Attempt
 from .answering.claims import Claim, Grant, Granted
 from .answering.health import Conditions
 from .clock import Clock
-from .commands import Embedded
+from .commands import Consult, Embedded, Precedent, Spawn
+from .consulting import Consultant
 from .errors import ConfigError
 from .flow import Call, Command, Considered, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, TakeOver, Wait
 from .journaling import Journals, Pen, Scribe
@@ -81,6 +82,10 @@ class Live(Protocol):
 
     def ended(self, attempt: Attempt, now: float) -> str | None:
         """A call has ended; why its circuit opened with that, if it did. Told twice it counts once."""
+        ...
+
+    def settle(self, attempts: tuple[Attempt, ...], unused: tuple[str, ...], now: float) -> None:
+        """What calls really used, and reservations that were not needed; takes no time. Told twice it counts once."""
         ...
 
 
@@ -160,7 +165,12 @@ class Driver:
         providers: Who runs each model, by name, where that is known.
         hurry: Called when an attempt has failed, so that others learn of it before the step ends; must not wait.
         journal: Gives what keeps unfinished answers, opened by its first use; None keeps nothing of them.
+
+    Attributes:
+        spawn: Runs flows in the background; must not wait. None knows no such command.
     """
+
+    spawn: Callable[[Spawn], None] | None = None
 
     def __init__(
         self,
@@ -185,9 +195,10 @@ class Driver:
         self.hurry = hurry
         self.journal = journal
         self.leavings = Leavings()
+        self.consultant = Consultant(wires, clock=clock, live=live, providers=self.providers, passing=passing_errors)
 
     def begin(self, step: Step, flow: Flow[Outcome], tell: Tell, beat: Beat | None = None) -> Run:
-        """Start a step and drive it through its decision, which spends no money.
+        """Start a step and drive it through its decision, which spends no money but for a tie-break between routes.
 
         Args:
             step: The step.
@@ -490,6 +501,8 @@ class Driver:
                 return run.pen is not None
             case Reserve() if self.live is not None:
                 return self.live.reserve(command.step, command.claim, self.clock.now())
+            case Consult():
+                return self.consultant.consult(command, run)
             case _:
                 return self.reply(run, command)
 
@@ -508,6 +521,8 @@ class Driver:
                 return run.pen is not None
             case Reserve() if self.live is not None:
                 return await self.live.areserve(command.step, command.claim, self.clock.now())
+            case Consult():
+                return await self.consultant.aconsult(command, run)
             case _:
                 return self.reply(run, command)
 
@@ -531,6 +546,8 @@ class Driver:
                 return self.known(run, Recalled())
             case TakeOver():
                 return False
+            case Precedent():
+                return self.consultant.precedent(command.key)
             case Note():
                 run.decision = command.decision or run.decision
                 run.tell(command)
@@ -540,6 +557,8 @@ class Driver:
                 if run.pen is not None:
                     run.pen.leave(self.clock.now(), keep=command.leaves_journal)
                 self.settle(run, command.outcome)
+            case Spawn() if self.spawn is not None:
+                self.spawn(command)
             case _:
                 raise TypeError(f"the driver knows no command {type(command).__name__}")
         return None

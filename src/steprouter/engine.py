@@ -13,18 +13,17 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables.config import RunnableConfig, ensure_config
 from langchain_core.utils.uuid import uuid7
-from pydantic import SecretStr
 
 from .advice import Advice, reported
-from .answering.budgets import check_budgets
+from .answering.budgets import Budget, check_budgets
+from .background import Background
 from .clock import Clock, SystemClock
 from .drive import Driver, Run, Tell
 from .embedding.default import DefaultEmbedder
@@ -38,11 +37,14 @@ from .keeping import RENEWAL_SECONDS, Keeping, Settled, Shelf
 from .memory.face import Memory
 from .memory.journal import prompt_digest
 from .memory.labels import Source, label
+from .memory.lessons import Lessons
 from .memory.policy import MemoryPolicy
-from .memory.remember import Ended, Remembrance, remember
+from .memory.remember import Remembrance, remember
 from .models.card import ModelCard
 from .models.identify import complete_cards, identity
 from .providers import open_wire
+from .providers.digest import deployment_digest, settings_digest
+from .routing.efforts import candidate_named, candidates_named, for_candidates
 from .routing.policy import Policy
 from .routing.predict import Predictor
 from .routing.rule_order import looked_at
@@ -57,12 +59,14 @@ from .store.embedded.places import default_data_dir
 from .store.live.gate import Gate
 from .store.live.shared_health import SharedHealth
 from .store.memory.recollection import Recollection, bytes_of
+from .store.routes.follow import Routes
 from .tracing.archive import Traces
 from .tracing.make import make_trace
 from .tracing.record import Trace
 from .tracing.sink import Sink
 
 if TYPE_CHECKING:
+    from .providers.open import CheckableWire
     from .store.live.journal import Journal
     from .store.live.journal_cipher import Cipher
     from .store.memory.custody import Custody
@@ -96,7 +100,8 @@ class Engine:
     ) -> None:
         self.given = tuple(cards)
         self.cards = complete_cards(cards)
-        policy.check(self.cards)
+        in_force = for_candidates(policy, self.cards)
+        in_force.check(self.cards)
         say_unchecked_nodes(policy)
         self.policy = policy
         self.looking = looked_at(policy.rules)
@@ -106,12 +111,13 @@ class Engine:
         self.connection: Connection = connect(self.kept.store)
         self.embedder = TimedEmbedder(embedder_for(self.kept.memory))
         self.memory = self.open_recollection() if self.kept.memory.on else None
-        lessons = self.kept.memory.lessons if self.memory is not None else None
+        self.routes = self.follow_routes()
+        lessons = self.lessons if self.memory is not None else None
         predictor = predictor_for(policy, self.embedder.embedder if self.memory is not None else None)
         self.setting = Setting(
-            cards=self.cards, policy=policy, lessons=lessons, environ=os.environ, predictor=predictor
+            cards=self.cards, policy=in_force, lessons=lessons, environ=os.environ, predictor=predictor
         )
-        check_budgets(self.kept.budgets, self.prices)
+        check_budgets(self.budgets, self.prices)
         self.gate = self.open_gate()
         self.journal: Journal | None = None
         self.advice = Advice()
@@ -120,21 +126,43 @@ class Engine:
         self.sink: Sink[Settled] = Sink(self.shelf.write, tick_seconds=tick)
         self.traces = Traces(self.shelf.keeper, tenant=self.kept.tenant or "default", flush=self.sink.flush)
         self.driver = Driver(
-            {card.name: open_wire(card) for card in self.cards},
+            self.open_wires(),
             clock=self.clock,
             settle=self.settle,
-            embedder=Words(self.embedder) if self.memory is not None else None,
+            embedder=self.words,
             memory=self.memory,
             live=self.gate,
             providers={card.name: identity(card)[0] for card in self.cards},
             hurry=self.hurry,
             journal=self.open_journal(),
         )
+        self.background = Background(self.driver)
+        self.driver.spawn = self.background.spawn
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """A digest of the settings of each model, its key included, by name; it reveals none of them."""
-        return {card.name: deployment_digest(card, os.environ) for card in self.cards}
+        """A digest of the settings of each deployment, its key included, by name; it reveals none of them."""
+        return {card.deployment: deployment_digest(replace(card, effort=None), os.environ) for card in self.cards}
+
+    @cached_property
+    def budgets(self) -> tuple[Budget, ...]:
+        """What may be spent; a fallback with several efforts is the one nearest to what the model does untold."""
+        given = self.kept.budgets
+        return tuple(b if b.fallback is None else named_fallback(b, b.fallback, self.cards) for b in given)
+
+    @cached_property
+    def lessons(self) -> Lessons | None:
+        """What the user asks of lessons; a model that is named means all its efforts."""
+        asked = self.kept.memory.lessons
+        return asked and replace(asked, models=candidates_named(asked.models, self.cards))
+
+    def open_wires(self) -> dict[str, CheckableWire]:
+        """The wire to each candidate by name; efforts of one model share theirs, with its connections."""
+        wires: dict[str, CheckableWire] = {}
+        for card in self.cards:
+            if card.deployment not in wires:
+                wires[card.deployment] = open_wire(replace(card, name=card.deployment, effort=None))
+        return {card.name: wires[card.deployment] for card in self.cards}
 
     def find_keys(self) -> Callable[[], Keys]:
         """How keys are named, with the deployment's secret; holds no engine, because the sink's thread holds it."""
@@ -146,16 +174,29 @@ class Engine:
 
         return keys
 
+    def follow_routes(self) -> Routes | None:
+        """The semantic routes; None where the policy has none."""
+        routes, named = self.policy.routes, self.policy.routes_in
+        has_routes = bool(routes) or named is not None
+        return Routes(routes, named, self.connection, self.find_keys(), self.embedder) if has_routes else None
+
+    @property
+    def words(self) -> Words | None:
+        """What a step's words bring; None where nothing asks for it."""
+        if self.routes is not None:
+            return Words(self.embedder, self.routes.table)
+        return None if self.memory is None else Words(self.embedder)
+
     def open_recollection(self) -> Recollection:
         """What remembers."""
         return Recollection(
             self.connection,
             self.find_keys(),
             self.embedder.embedder,
-            models=[card.name for card in self.cards],
-            lessons=self.kept.memory.lessons,
+            models=list(self.settings),
+            lessons=self.lessons,
             settings=self.settings,
-            budgets=self.kept.budgets,
+            budgets=self.budgets,
             cipher=self.cipher,
         )
 
@@ -193,13 +234,16 @@ class Engine:
 
     def open_gate(self) -> Gate:
         """What grants calls; apart from the engine, because the sink's thread holds it."""
-        budgets, limits = self.kept.budgets, {card.name: card.limits for card in self.cards if card.limits is not None}
+        budgets, limits = self.budgets, {card.name: card.limits for card in self.cards if card.limits is not None}
         health = SharedHealth(self.connection, self.find_keys(), self.settings)
+        deployments = {card.name: card.deployment for card in self.cards if card.effort is not None}
         if not budgets and not limits:
-            return Gate(health, None, self.prices)
+            return Gate(health, None, self.prices, deployments)
         from .store.live.ledger import Ledger  # brings the client library
 
-        return Gate(health, Ledger(self.connection, self.find_keys(), budgets=budgets, limits=limits), self.prices)
+        return Gate(
+            health, Ledger(self.connection, self.find_keys(), budgets=budgets, limits=limits), self.prices, deployments
+        )
 
     def keep_leases(self) -> None:
         """What a long stream holds is renewed while it lasts, where anything is limited."""
@@ -245,11 +289,11 @@ class Engine:
 
     def refuse_unknown(self, model: str) -> None:
         """Raise where `model` is none of ours."""
-        if model not in self.prices:
+        if model not in self.prices and model not in self.settings:
             raise ConfigError(f"model must name one of {sorted(self.prices)!r}, got {model!r}")
 
     def begin(self, ask: Ask, config: Mapping[str, Any] | None = None, model: str | None = None) -> Run:
-        """Start a step and bring it to its decision; spends nothing.
+        """Start a step and bring it to its decision; spends nothing but for a tie-break between routes.
 
         Raises:
             NoAbleModel: No model can take the step.
@@ -266,7 +310,7 @@ class Engine:
         return await self.driver.abegin(step, run_step(step, ask, self.setting), tell, heartbeat())
 
     def recommend(self, ask: Ask, config: Mapping[str, Any] | None = None) -> Considered:
-        """The decision for `ask`, without calling anybody and without a trace."""
+        """The decision for `ask`, without a trace and without calling anybody, but for a tie-break between routes."""
         step, _ = self.read(ask, config)
         return self.advice.give(self.driver.consider(step, consider(step, ask, self.setting)))
 
@@ -294,7 +338,7 @@ class Engine:
     @cached_property
     def identities(self) -> list[tuple[str, str | None, str | None, str]]:
         """Name, provider, model, and a digest of the settings of each model; the digest reveals none of them."""
-        return [(card.name, *identity(card), settings_digest(card)) for card in self.cards]
+        return [(c.name, *identity(c), settings_digest(c)) for c in self.cards]
 
     @cached_property
     def named(self) -> dict[str, tuple[str | None, str | None]]:
@@ -335,34 +379,23 @@ class Engine:
             prices=self.prices,
             seconds=seconds,
             degraded=degraded,
+            probe=outcome.probe,
         )
         remembrance = None if self.memory is None else self.remembrance(outcome, seconds, self.memory)
         self.sink.put(Settled(trace=trace if self.kept.tracing else None, remembrance=remembrance))
         return trace
 
     def degraded(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
-        """What was broken on the way: what could not be recalled, and a journal that does not reach the store."""
-        why = None if self.journal is None or run.pen is None else self.journal.degraded
-        is_said = why is None or any(part.endswith(why) for part in outcome.degraded)
-        return outcome.degraded if is_said else (*outcome.degraded, f"journal: {why}")
+        """What was broken on the way: what could not be recalled, a journal without the store, routes that lack."""
+        journal = None if self.journal is None or run.pen is None else self.journal.degraded
+        told = {"journal": journal, "routes": None if self.routes is None else self.routes.degraded}
+        said = outcome.degraded
+        unsaid = {part: why for part, why in told.items() if why and not any(one.endswith(why) for one in said)}
+        return (*said, *(f"{part}: {why}" for part, why in unsaid.items()))
 
     def remembrance(self, outcome: Outcome, seconds: float, memory: Recollection) -> Remembrance:
         """What memory keeps of an ended step; this process knows it from now on."""
-        given = outcome.answered_by
-        ended = Ended(
-            step=outcome.step,
-            attempts=tuple(one for one in outcome.attempts if not one.is_message),
-            answered_by=None if given is not None and given.is_message else given,
-            vector=bytes_of(outcome.vector),
-            recalled=outcome.recalled,
-            seconds=seconds,
-            examples=outcome.decision.examples,
-            material=outcome.material,
-            expected=outcome.decision.expected,
-            charge=outcome.decision.charge,
-            route=outcome.decision.route,
-        )
-        left = remember(ended, self.prices, memory.prompt_key)
+        left = remember(outcome.ended(bytes_of(outcome.vector), seconds), self.prices, memory.prompt_key)
         memory.remember(left, self.clock.now())
         return left
 
@@ -398,9 +431,12 @@ class Engine:
 
     def close(self) -> None:
         """Write what waits and give connections back; an engine that is used again opens them anew."""
+        self.background.close()
         if self.journal is not None:
             self.journal.close()
         self.driver.leavings.wait(CANCELLING_SECONDS)
+        if self.routes is not None:
+            self.routes.close()
         self.sink.close()
         self.shelf.close()
         self.gate.close(self.clock.now())
@@ -414,6 +450,7 @@ class Engine:
 
     async def aclose(self) -> None:
         """As `close`, for the running event loop's connections too."""
+        await asyncio.to_thread(self.background.close)
         await asyncio.to_thread(self.driver.leavings.wait, CANCELLING_SECONDS)
         for wire in self.driver.wires.values():
             await wire.aclose()
@@ -459,29 +496,15 @@ def check_score(score: float) -> None:
         raise ConfigError(f"score must be between 0 (useless) and 1 (right), got {score!r}")
 
 
-def settings_digest(card: ModelCard) -> str:
-    """A short text that is the same for the same settings."""
-    own = card.model if isinstance(card.model, BaseChatModel) else None
-    settings = own._get_llm_string() if own is not None else repr(sorted(card.settings.items(), key=str))
-    return sha256(f"{card.base_url} {card.api} {settings}".encode()).hexdigest()[:16]
-
-
-def deployment_digest(card: ModelCard, environ: Mapping[str, str]) -> str:
-    """As `settings_digest`, keys included: a deployment whose key was refused is another one with another key."""
-    model = card.model
-    if isinstance(model, BaseChatModel):
-        given = [getattr(model, name, None) for name in type(model).model_fields]
-    else:
-        # The integration that a model string names reads its key from the environment, once it is opened.
-        mine = (identity(card)[0] or "?").upper().partition("_")[0]
-        given = [card.api_key, *card.headers.values(), *(v for k, v in sorted(environ.items()) if k.startswith(mine))]
-    secrets = [one.get_secret_value() if isinstance(one, SecretStr) else one for one in given]
-    told = " ".join([settings_digest(card), *(one for one in secrets if isinstance(one, str))])
-    return sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def named_fallback(budget: Budget, name: str, cards: Sequence[ModelCard]) -> Budget:
+    """A budget with the name of a candidate as its fallback."""
+    return replace(budget, fallback=candidate_named(name, cards))
 
 
 def ending(outcome: Outcome) -> str:
-    """How a step ended, in a word."""
+    """How a step ended, in a word; of a probe, how it compares with what was given."""
+    if outcome.probe is not None:
+        return outcome.probe.said
     if outcome.answered_by is not None:
         return "sufficient" if outcome.answered_by.is_sufficient else "insufficient"
     return outcome.gave_up.why if outcome.gave_up is not None else "unknown"

@@ -8,6 +8,8 @@ never waits and never does I/O. `drive` carries the commands out.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from .answering.attempt import Attempt
 from .answering.claims import Granted, Refused
@@ -19,11 +21,14 @@ from .commands import (
     Call,
     Command,
     Considered,
+    Consult,
     Embed,
     Embedded,
     Flow,
+    Heard,
     Note,
     Outcome,
+    Precedent,
     R,
     Race,
     Recall,
@@ -36,8 +41,10 @@ from .commands import (
 from .memory.drafts import glean
 from .memory.journal import JournalEntry
 from .memory.learned import Learned
-from .memory.recall import Recalled
+from .memory.recall import Missing, Recalled
 from .memory.session import Session
+from .probing import probe_for
+from .routing.consultation import Consultation
 from .routing.decide import decide
 from .routing.decision import Decision
 from .routing.predict import foretell
@@ -45,10 +52,22 @@ from .routing.route_effects import routed, settled
 from .step.ask import Ask
 from .step.step import Step
 from .step.text import step_text
+from .tie_break import (
+    Open,
+    answered,
+    hurried,
+    inquiry,
+    left_open,
+    recognised,
+    refused,
+    taken,
+    with_breakage,
+    with_consultation,
+)
 
 __all__ = [
-    "Call", "Command", "Considered", "Embed", "Embedded", "Flow", "Note", "Outcome", "Race", "Recall", "Reserve",
-    "Setting", "Settle", "Spawn", "TakeOver", "Wait", "consider", "run_step",
+    "Call", "Command", "Considered", "Consult", "Embed", "Embedded", "Flow", "Heard", "Note", "Outcome", "Precedent",
+    "Race", "Recall", "Reserve", "Setting", "Settle", "Spawn", "TakeOver", "Wait", "consider", "run_step",
 ]  # fmt: skip
 
 
@@ -67,7 +86,9 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
     considered = yield from consider(step, ask, setting)
     step, decision, recalled = considered.step, considered.decision, considered.recalled
     yield from tell_decision(decision, recalled)
-    begun = Progress(left=(yield from take_over(step, ask, recalled)))
+    left = yield from take_over(step, ask, recalled)
+    asked = decision.tie_break
+    begun = Progress(left=left, elapsed_seconds=0.0 if asked is None else asked.ended_seconds)
     progress, ending = yield from answer(ask, situation_of(step, ask, decision, setting, recalled), setting, begun)
     given, lessons = ending.attempt if isinstance(ending, Accept) else None, setting.lessons
     outcome = Outcome(
@@ -81,6 +102,8 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
         material=None if lessons is None else glean(step, ask, decision, given, setting.cards, lessons),
     )
     yield from perform(Settle(outcome=outcome, leaves_journal=leaves_journal(outcome, setting)))
+    if (probe := probe_for(outcome, ask, setting)) is not None:
+        yield from perform(probe)
     return outcome
 
 
@@ -88,7 +111,8 @@ def consider(step: Step, ask: Ask, setting: Setting) -> Flow[Considered]:
     """A step up to its decision: embedded, its kind settled by a route where it is open, recalled, decided.
 
     What is recalled is of one kind. Where the thread's last route is held against the one the words alone would take,
-    and makes it a step of another kind, what is known of that kind is recalled instead.
+    and makes it a step of another kind, what is known of that kind is recalled instead. So it is where the words leave
+    the route open and a model that is asked settles another kind.
     """
     text = step_text(ask.messages)
     embedded = yield from perform(Embed(text=text))
@@ -96,12 +120,40 @@ def consider(step: Step, ask: Ask, setting: Setting) -> Flow[Considered]:
     step = settled(read, routed(read, vector, embedded.routes, setting.policy))
     recalled = yield from perform(Recall(step=step, vector=vector))
     route = routed(read, vector, embedded.routes, setting.policy, recalled)
+    asked: Consultation | None = None
+    if (opened := left_open(read, ask, route, embedded, setting, recalled)) is not None:
+        asked = yield from consult(opened, setting, recalled)
+        route = taken(opened, asked)
     if (held := settled(read, route)).kind is not step.kind:
         recalled = yield from perform(Recall(step=held, vector=vector))
     foretold = foretell(setting.predictor, held, vector, text)
-    barred = setting.barred(ask)
-    decision = decide(held, setting.cards, setting.policy, recalled, barred=barred, foretold=foretold, route=route)
-    return Considered(step=held, ask=ask, vector=vector, recalled=recalled, decision=decision)
+    decision = decide(
+        hurried(held, setting.policy, asked),
+        setting.cards,
+        setting.policy,
+        recalled,
+        barred=setting.barred(ask),
+        foretold=foretold,
+        route=route,
+    )
+    known = with_breakage(recalled, asked)
+    return Considered(step=held, ask=ask, vector=vector, recalled=known, decision=with_consultation(decision, asked))
+
+
+def consult(opened: Open, setting: Setting, recalled: Recalled) -> Flow[Consultation]:
+    """Ask a model which route a step takes, unless it is known what it would say, or nobody may be asked."""
+    known = yield from perform(Precedent(key=opened.question.key))
+    if isinstance(known, Missing):
+        return opened.unasked(known.reason, is_broken=True)
+    if isinstance(known, Heard):
+        return recognised(opened, known)
+    asked = inquiry(opened, setting, recalled)
+    if isinstance(asked, str):
+        return opened.unasked(asked)
+    grant = yield from perform(Reserve(step=opened.step, claim=asked.claim))
+    if not isinstance(grant, Granted):
+        return opened.unasked(refused(grant))
+    return answered(opened, asked, (yield from perform(replace(asked.consult, is_probe=grant.is_probe))))
 
 
 def take_over(step: Step, ask: Ask, recalled: Recalled) -> Flow[Attempt | None]:
@@ -176,7 +228,14 @@ def tell_decision(decision: Decision, recalled: Recalled) -> Flow[None]:
         yield from perform(Note(event="degraded", facts={"parts": recalled.degraded}))
     if drifted := newly_drifted(recalled):
         yield from perform(Note(event="drift", facts={"models": drifted}))
-    facts = {"models": decision.models, "reason": decision.reason, "rule": decision.rule, "route": decision.route}
+    facts: dict[str, Any] = {
+        "models": decision.models,
+        "reason": decision.reason,
+        "rule": decision.rule,
+        "route": decision.route,
+    }
+    if decision.tie_break is not None:
+        facts["tie_break"] = decision.tie_break.facts
     yield from perform(Note(event="decision", facts=facts, decision=decision))
 
 

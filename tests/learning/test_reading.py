@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from steprouter import ConfigError
-from steprouter.learning.reading import read_outcomes, read_pairs
+from steprouter.learning.reading import read_labels, read_outcomes, read_pairs
+from steprouter.learning.route_calibration import Label
 from steprouter.learning.table import Pair, Row, table_of
 
 HEAD = "text,kind,model,success,cost_usd\n"
@@ -133,3 +135,50 @@ def test_texts_for_some_rows_only_are_refused() -> None:
     ]
     with pytest.raises(ConfigError, match="all rows must have a text or none may"):
         table_of(rows)
+
+
+LABELS = [
+    Label(text="Where is it?", route="orders", where="'{}' row 1"),
+    Label(text="Hello", route=None, where="'{}' row 2"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("l.csv", "route,text\norders,Where is it?\n,Hello\n"),
+        ("l.jsonl", '{"text": "Where is it?", "route": "orders"}\n{"text": "Hello", "route": null}\n'),
+        ("l.yaml", '- {text: "Where is it?", route: orders}\n- text: Hello\n  route:\n'),
+    ],
+)
+def test_labels_are_texts_and_the_route_that_each_should_take(tmp_path: Path, name: str, content: str) -> None:
+    found = read_labels(written(tmp_path / name, content))
+    assert found == [replace(label, where=label.where.format(name)) for label in LABELS]
+
+
+def test_of_a_long_text_no_more_is_compared_than_of_a_step(tmp_path: Path) -> None:
+    (label,) = read_labels(written(tmp_path / "l.csv", f"text,route\n{'a' * 5000},orders\n"))
+    assert len(label.text) == 2000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("l.csv", "text,intent\na,b\n", "'l.csv' must have the columns route; it has 'text', 'intent'"),
+        ("l.csv", "question,route\na,b\n", "must have the columns text; it has 'question', 'route'"),
+        ("l.csv", "text,route\na,b\n ,b\n", "'l.csv' row 2, column 'text': must be a text with words, got ' '"),
+        ("l.jsonl", '{"text": 7, "route": "b"}\n', "'l.jsonl' row 1, column 'text': must be a text, got 7"),
+        ("l.yaml", "- {text: a, route: no}\n", "'l.yaml' row 1, column 'route': must be a name of 1 to 256 characters"),
+        ("l.yaml", "text: a\n", "'l.yaml' must be a list of rows, each with its columns, got dict"),
+        ("l.yaml", "- a\n", "'l.yaml' row 1 must have columns, got str"),
+        ("l.yaml", "- {text: a\n", "'l.yaml' must be YAML: while parsing"),
+        ("l.yml", "", "'l.yml' must be a list of rows, each with its columns, got NoneType"),
+        ("l.csv", "text,route\n", "'l.csv' must have at least one row"),
+    ],
+)
+def test_labels_that_cannot_be_read_are_refused_by_row_and_column(
+    tmp_path: Path, name: str, content: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_labels(written(tmp_path / name, content))
+    assert complaint in str(caught.value)

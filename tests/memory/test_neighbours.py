@@ -1,6 +1,7 @@
 """The nearest outcomes: rows in columns, replaced as labels come, and what they weigh."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from steprouter.memory.neighbours import (
     SESSION_CAP,
     WIDTH,
     Near,
+    Nearest,
     Row,
     empty,
     evidence,
@@ -37,14 +39,19 @@ def row(name="a", *, model="small", thread=None, at=NOW, changed=NOW, score=1.0,
 
 
 def near(*, cosines, scores=None, weights=None, ages=None, threads=None) -> Near:
-    n = len(cosines)
+    n, names = len(cosines), [None, *dict.fromkeys(filter(None, threads or []))]
     return Near(
         cosines=np.array(cosines, dtype=np.float32),
         scores=np.array(scores or [1.0] * n),
         weights=np.array(weights or [1.0] * n),
         at=NOW - np.array(ages or [0.0] * n),
-        threads=np.array([thread_code(thread) for thread in threads or [None] * n]),
+        sessions=np.array([names.index(thread) for thread in threads or [None] * n], dtype=np.intp),
     )
+
+
+def said(rows: Near) -> tuple[float, float]:
+    """What the rows of one model add to its successes and failures."""
+    return evidence(Nearest(rows=rows, models=("small",), ends=(len(rows),)), NOW, {})["small"]
 
 
 ROWS = st.lists(
@@ -88,7 +95,9 @@ def test_what_is_left_out_is_gone_and_beyond_the_limit_the_oldest_changes_go(row
     left = [one for one in named(rows).values() if one.id not in gone]
     assert list(here.changed) == sorted((one.changed for one in left), reverse=True)[:limit]
     assert set(here.ids) <= {one.id for one in left}
-    assert sorted(np.concatenate([np.empty(0, dtype=int), *here.of_model])) == list(range(len(here)))
+    of_models = [here.by_model[start:end] for start, end in pairwise((0, *here.ends))]
+    assert [set(here.codes[rows]) for rows in of_models] == [{code} for code in range(len(here.models))]
+    assert sorted(here.by_model) == list(range(len(here)))
 
 
 @given(rows=ROWS, seed=st.integers(0, 30), k=st.integers(1, 6))
@@ -112,6 +121,40 @@ def test_every_column_of_a_near_row_belongs_to_that_row():
     assert (found.scores[best], found.weights[best], found.at[best]) == (0.07, 0.035, NOW - 7)
     numbers = np.round(found.scores * 100).astype(int)
     assert [float(direction(i) @ direction(7)) for i in numbers] == pytest.approx(list(found.cosines), abs=1e-5)
+
+
+@given(of_one=st.integers(1, 70), alike=st.integers(0, 60), k=st.integers(1, 50))
+def test_of_rows_that_are_just_as_near_only_as_many_are_taken_as_are_asked_for(of_one, alike, k):
+    spread = [row(f"far-{i}", vector=direction(i)) for i in range(of_one)]
+    same = [row(f"same-{i}", vector=direction(7), model="small" if i % 3 else "large") for i in range(alike)]
+    found = nearest(empty(DIMENSION).with_rows([*spread, *same]), direction(7), k=k)
+    large = sum(one.model == "large" for one in same)
+    assert {model: len(rows) for model, rows in found.items()} == {
+        "small": min(k, of_one + alike - large),
+        **({"large": min(k, large)} if large else {}),
+    }
+    assert len(found.rows) == sum(len(rows) for rows in found.values())
+
+
+@given(rows=ROWS, seed=st.integers(0, 30))
+def test_the_models_evidence_is_what_the_rows_of_each_say_by_themselves(rows, seed):
+    found = nearest(empty(DIMENSION).with_rows(rows), direction(seed), k=5)
+    aged = {"small": (NOW + 1, 2.0)}
+    together = evidence(found, NOW, aged)
+    assert set(together) == set(found)
+    for model, own in found.items():
+        before, half_lives = aged.get(model, (0.0, 0.0))
+        weights = masses(own, NOW, (own.at < before) * half_lives * HALF_LIFE_SECONDS)
+        assert together[model] == pytest.approx((weights @ own.scores, weights @ (1 - own.scores)), abs=1e-9)
+
+
+def test_a_session_is_capped_for_each_model_by_itself():
+    vector = direction(0)
+    rows = [
+        row(f"{model}-{i}", model=model, thread="loop", vector=vector) for model in ("small", "large") for i in range(9)
+    ]
+    found = evidence(nearest(empty(DIMENSION).with_rows(rows), vector), NOW, {})
+    assert found == {"small": pytest.approx((SESSION_CAP, 0.0)), "large": pytest.approx((SESSION_CAP, 0.0))}
 
 
 def test_a_row_without_vector_and_an_unchanged_neighbourhood_cost_nothing():
@@ -156,9 +199,9 @@ def test_a_step_from_a_clock_that_runs_ahead_weighs_no_more_than_one_of_now():
 
 
 def test_evidence_is_split_by_the_scores_into_success_and_failure():
-    found = evidence(near(cosines=[1.0, 1.0], scores=[1.0, 0.25], weights=[0.6, 0.4]), NOW)
+    found = said(near(cosines=[1.0, 1.0], scores=[1.0, 0.25], weights=[0.6, 0.4]))
     assert found == pytest.approx((0.7, 0.3))
-    assert evidence(near(cosines=[]), NOW) == (0.0, 0.0)
+    assert evidence(nearest(empty(DIMENSION), direction(0)), NOW, {}) == {}
 
 
 def test_the_rows_of_one_session_weigh_no_more_than_the_cap_together():
@@ -166,7 +209,7 @@ def test_the_rows_of_one_session_weigh_no_more_than_the_cap_together():
     weights = masses(capped, NOW)
     assert weights[:10].sum() == pytest.approx(SESSION_CAP)
     assert list(weights[10:]) == [1.0, 1.0]
-    assert evidence(capped, NOW) == pytest.approx((2.0, SESSION_CAP))
+    assert said(capped) == pytest.approx((2.0, SESSION_CAP))
 
 
 def test_rows_outside_any_session_are_not_capped():

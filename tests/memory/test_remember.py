@@ -8,14 +8,16 @@ from steprouter.answering.answer import Answer, ToolCall
 from steprouter.answering.attempt import Attempt
 from steprouter.answering.failures import Failure, FailureKind, Phase
 from steprouter.memory.labels import Source
+from steprouter.memory.learned import Learned
 from steprouter.memory.recall import Recalled
 from steprouter.memory.remember import Ended, Remembrance, remember
 from steprouter.memory.session import Decided, Session
+from steprouter.memory.verifier import answered, prior
 from steprouter.models.card import Price
 from steprouter.models.cost import Usage
-from steprouter.step.ask import Ask
+from steprouter.step.ask import Ask, Toolset
 from steprouter.step.read import read_step
-from steprouter.step.step import Place, Step
+from steprouter.step.step import Place, Step, StepKind
 
 KEY, NOW = b"key", 1_800_000_000.0
 PRICES = {"small": Price(input=1.0, output=1.0), "large": Price(input=10.0, output=10.0)}
@@ -133,3 +135,50 @@ def test_nothing_of_what_was_said_is_in_what_is_remembered():
     secret = "the launch code is 0000"
     left = left_by(step_of(HumanMessage(secret), ours("a"), HumanMessage(secret)), said(secret))
     assert secret not in repr(left)
+
+
+def test_what_checks_let_pass_counts_as_a_success_as_far_as_they_find_what_is_wrong():
+    """Of calls a schema refuses 42 % of the wrong ones, as long as nothing else is known; of mere words nothing."""
+    call = ToolCall(id="c1", name="look", args={}, raw="{}")
+    words, called = left_by(step_of(HI), said()), left_by(step_with_tools(), said("", calls=(call,)))
+    assert round(called.outcomes[0].label.confidence, 2) == 0.42
+    assert (words.outcomes[0].label.source, words.outcomes[0].label.confidence) == (Source.NO_COMPLAINT, 0.1)
+
+
+def test_where_nobody_says_anything_refusals_and_passes_together_tell_how_often_a_model_is_right():
+    """Checks that find 70 % of wrong answers and refuse 5 % of right ones, over an answerer who is right in 85 %."""
+    success, detection, false_alarm, answers = 0.85, 0.7, 0.05, 400
+    refused = (1 - success) * detection + success * false_alarm
+    checks, right, wrong, owed = prior("tool_call"), 0.0, 0.0, 0.0
+    for _ in range(answers):
+        owed += refused
+        is_refused, owed = owed >= 1, owed % 1
+        learned = Learned(verifiers={"tool_call": checks})
+        step, answer = step_with_tools(), said("?", problems=("broken",) if is_refused else ())
+        ended = Ended(step=step, attempts=(answer,), answered_by=None, recalled=Recalled(sections={"learned": learned}))
+        told = remember(replace(ended, expected={"small": success}), PRICES, KEY).outcomes[0].label
+        right, wrong = right + told.confidence * told.score, wrong + told.confidence * (1 - told.score)
+        checks = answered(checks, told, refused=is_refused, again=False)
+    assert abs(right / (right + wrong) - success) < 0.05
+
+
+def test_refusals_tell_of_drift_only_where_answers_that_pass_tell_of_it_too():
+    refused = said("?", problems=("cut short",))
+    expected = {
+        step.kind: remember(
+            Ended(step=step, attempts=(refused,), answered_by=None, recalled=Recalled(), expected={"small": 0.9}),
+            PRICES,
+            KEY,
+        )
+        .outcomes[0]
+        .expected
+        for step in (step_of(HI), step_with_tools())
+    }
+    assert expected == {StepKind.CHAT: None, StepKind.TOOL_CALL: 0.9}
+
+
+def step_with_tools() -> Step:
+    """A step at which tools are bound."""
+    schema = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    ask = Ask(messages=(QUESTION,), tools=Toolset.of([schema]))
+    return read_step(ask, Place(thread="t", node="agent"), step_id="now", started_at=NOW, key=KEY)

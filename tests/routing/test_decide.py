@@ -13,7 +13,7 @@ from steprouter.memory.recall import NOT_KEPT, Recalled
 from steprouter.memory.session import Session
 from steprouter.memory.shift import Shift
 from steprouter.models.card import Abilities, ModelCard, Price, Tier
-from steprouter.routing.contend import Knowledge, expected_usd
+from steprouter.routing.contend import Knowledge, expected_usd, speaker
 from steprouter.routing.decide import decide
 from steprouter.routing.odds import Prior
 from steprouter.routing.policy import Policy
@@ -193,7 +193,7 @@ def test_no_able_model_says_what_each_one_lacks():
 @pytest.mark.parametrize(("limit", "usd"), [(None, 0.00108), (40, 0.00104), (10_000, 0.00108), (0, 0.00108)])
 def test_the_expected_cost_counts_the_prompt_and_the_usual_answer_within_the_limit(limit, usd):
     step = replace(STEP, needs=Needs(input_tokens=1_000, output_tokens=limit))
-    assert expected_usd(LOW, step, Knowledge()) == pytest.approx(usd)
+    assert expected_usd(speaker(LOW, step, Knowledge()), step) == pytest.approx(usd)
 
 
 PRICES = st.none() | st.sampled_from([0.0, 0.5, 1.0, 3.0, 1e5])

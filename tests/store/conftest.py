@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from store_processes import Eventually
 
 from steprouter.store import Connection, connect
 from steprouter.store.embedded import EmbeddedServer, acquire
+from steprouter.store.embedded.find import find
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,6 +48,23 @@ def own(data_dir: Path) -> Iterator[Connection]:
     connection = connect("embedded", data_dir=data_dir, grace_seconds=0.0, open_seconds=20.0, environment={})
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def plain(data_dir: Path, runtime_dir: None) -> Iterator[Connection]:
+    """A server without the search module."""
+    program = find(remember_in=data_dir)
+    assert program is not None
+    socket = Path(os.environ["XDG_RUNTIME_DIR"]) / "plain"  # short enough for a socket
+    words = [program.program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as running:
+        while not socket.exists():
+            assert running.poll() is None
+        connection = connect(f"unix://{socket}", deadline_seconds=5.0)
+        yield connection
+        connection.close()
+        running.terminate()
+    socket.unlink(missing_ok=True)
 
 
 @pytest.fixture

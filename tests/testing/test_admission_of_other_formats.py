@@ -29,6 +29,7 @@ USE = {"type": "tool_use", "id": "t1", "name": "search", "input": {}}
 USES = {"role": "assistant", "content": [USE]}
 RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "found"}
 RESULTS = {"role": "user", "content": [RESULT]}
+BUDGET = {"type": "enabled", "budget_tokens": 2_000}
 CUSTOM = {"name": "search", "input_schema": {"type": "object"}}
 
 
@@ -53,6 +54,7 @@ def read_messages(**body: Any) -> Request:
         ({"previous_response_id": "resp_1"}, "previous_response_id", "'resp_1' not found"),
         ({"max_output_tokens": 15}, "max_output_tokens", "Expected a value >= 16"),
         ({"temperature": 3}, "temperature", "from 0 to 2"),
+        ({"reasoning": {"effort": "ultra"}}, "reasoning.effort", "Supported values are: 'none', 'minimal'"),
         ({"input": ["hi"]}, "input[0].type", "None"),
         ({"input": [{"type": "web_search_call"}]}, "input[0].type", "'web_search_call'"),
         ({"input": [{"role": "tool", "content": "x"}]}, "input[0].role", "'tool'"),
@@ -134,12 +136,42 @@ def test_responses_refuses_what_is_malformed_and_blames_the_field(body: Any, par
         ({"tools": [CUSTOM], "tool_choice": {"type": "tool", "name": "other"}}, "Tool 'other' not found"),
         ({"tools": [CUSTOM], "tool_choice": "auto"}, "tool_choice: Input tag 'None'"),
         ({"output_config": {"format": {"type": "xml"}}}, "output_config.format"),
+        ({"output_config": {"budget": 1}}, "output_config.budget: Extra inputs are not permitted"),
+        ({"output_config": {"effort": "none"}}, "output_config.effort: Input should be 'low'"),
+        ({"thinking": {"type": "on"}}, "thinking: Input tag 'on'"),
+        ({"thinking": {"type": "enabled"}}, "thinking.enabled.budget_tokens: Field required"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 9}}, "greater than or equal to 1024"),
+        ({"thinking": BUDGET, "max_tokens": 2_000}, "`max_tokens` must be greater than `thinking.budget_tokens`"),
+        ({"thinking": BUDGET, "max_tokens": 9_000, "temperature": 0}, "`temperature` may only be set to 1"),
+        (
+            {"thinking": BUDGET, "max_tokens": 9_000, "tools": [CUSTOM], "tool_choice": {"type": "any"}},
+            "Thinking may not be enabled when tool_choice forces tool use",
+        ),
+        (
+            {"thinking": BUDGET, "max_tokens": 9_000, "messages": [USER, USES, RESULTS]},
+            "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`",
+        ),
     ],
 )
 def test_messages_refuses_what_is_malformed_and_names_the_place(body: Any, said: str) -> None:
     with pytest.raises(Rejected, match=re.escape(said)) as caught:
         read_messages(**body)
     assert caught.value.rejection.status == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}},
+        {"thinking": {"type": "disabled"}, "messages": [USER, USES, RESULTS]},
+        {"thinking": BUDGET, "max_tokens": 2_001},
+        {"thinking": BUDGET, "max_tokens": 9_000, "messages": [USER, USES, RESULTS, {**USES, "content": "x"}, USER]},
+    ],
+)
+def test_messages_takes_thoughts_that_are_well_configured(body: Any) -> None:
+    request = read_messages(**body)
+    assert request.extra["thinking"] == body["thinking"]
+    assert request.extra.get("output_config") == body.get("output_config")
 
 
 def test_messages_wants_to_know_the_version_of_its_api() -> None:

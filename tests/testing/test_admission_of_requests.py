@@ -79,6 +79,7 @@ def read(**body: Any) -> Any:
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.name", "Missing"),
         ({"response_format": {"type": "json_object"}}, "messages", "must contain the word 'json'"),
         ({"temperature": 3}, "temperature", "from 0 to 2"),
+        ({"reasoning_effort": "ultra"}, "reasoning_effort", "'none', 'minimal', 'low'"),
         ({"n": 0}, "n", "from 1 to 128"),
         ({"max_tokens": True}, "max_tokens", "got True"),
         ({"stop": ["1", "2", "3", "4", "5"]}, "stop", "up to 4 strings"),

@@ -317,3 +317,37 @@ def test_a_wait_has_a_column_of_its_own_where_anything_was_waited_for() -> None:
     assert "2 small ok 2.0 s +2.8 s" in shown
     assert "were waited before" not in shown
     assert "waited" not in words(step_story(trace()))
+
+
+def probe_of(step: Trace, **other: Any) -> Trace:
+    facts: dict[str, Any] = {"step_id": f"{step.step_id}-probe", "probe_of": step.step_id, "outcome": "the same"}
+    facts |= {"score": 1.0, "cost_usd": 0.0004, "reference_cost_usd": None, "saved_usd": None, **other}
+    return trace().model_copy(update=facts)
+
+
+def test_probes_stand_behind_their_steps_without_a_number_and_cost_without_being_steps() -> None:
+    first = trace(attempt("large"), cost_usd=0.002, saved_usd=0.0)
+    second = first.model_copy(update={"step_id": "s-2"})
+    lines = printed(steps_table([first, second, probe_of(first)]), 160).splitlines()
+    assert [line.split()[0] for line in lines if "tool_call" in line] == ["1", "model", "2"]
+    assert "probe: the same" in lines[4 if "probe" in lines[4] else 3]
+    said = "2 steps, 2 on large, beside them 1 probe: $0.0044 instead of $0.0040 on large alone, 10 % more."
+    assert words(steps_table([first, second, probe_of(first)]), 160).endswith(said)
+
+
+def test_the_story_of_a_probe_says_whose_it_is_how_it_compares_and_what_memory_was_told() -> None:
+    shown = words(step_story(probe_of(trace(), outcome="other arguments", score=0.85)), 160)
+    assert "a probe of step s-1 asked small too, unseen; it called the same tools with other arguments." in shown
+    assert "cost $0.00040" in shown
+    assert "worth 0.85, as memory was told" in shown
+
+
+def test_a_probe_whose_call_failed_names_who_was_asked() -> None:
+    failed = probe_of(trace(), outcome="failed", score=None, model=None)
+    assert "asked small too, unseen; the call failed" in words(step_story(failed), 160)
+    assert "none" in words(steps_table([failed]), 160)
+
+
+def test_a_probe_whose_step_is_kept_no_longer_is_shown_all_the_same() -> None:
+    lone = probe_of(trace())
+    assert "0 steps, beside them 1 probe" in words(steps_table([lone]), 160)

@@ -28,6 +28,7 @@ NEVER_READ = frozenset(
         FailureKind.OVERLOADED,
         FailureKind.RATE_LIMITED,
         FailureKind.UNAVAILABLE,
+        FailureKind.UNSUPPORTED,
     }
 )
 """Failures before the first token, without a status, that say that no model has read the prompt."""

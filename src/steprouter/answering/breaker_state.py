@@ -42,6 +42,7 @@ SIGNS: Mapping[FailureKind, Sign] = {
     FailureKind.RATE_LIMITED: Sign.NOTHING,
     FailureKind.CONTEXT_OVERFLOW: Sign.NOTHING,
     FailureKind.BAD_REQUEST: Sign.NOTHING,
+    FailureKind.UNSUPPORTED: Sign.NOTHING,
     FailureKind.AUTH: Sign.NOTHING,
     FailureKind.NOT_FOUND: Sign.NOTHING,
     FailureKind.CONTENT_FILTERED: Sign.NOTHING,

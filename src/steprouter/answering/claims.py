@@ -19,6 +19,7 @@ class Claim:
         is_retry: Whether the same model is asked again.
         is_hedge: Whether it is a second call beside one that is slow to begin.
         ignores_budgets: Whether it may be made although a budget is used up, as a budget's fallback may.
+        deployment: What the model shares with itself at other efforts, limits in particular; empty is the model.
     """
 
     reservation: str
@@ -29,6 +30,7 @@ class Claim:
     is_retry: bool = False
     is_hedge: bool = False
     ignores_budgets: bool = False
+    deployment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

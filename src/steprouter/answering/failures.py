@@ -20,6 +20,7 @@ class FailureKind(StrEnum):
     BROKEN_STREAM = "broken_stream"
     CONTEXT_OVERFLOW = "context_overflow"
     BAD_REQUEST = "bad_request"
+    UNSUPPORTED = "unsupported"
     AUTH = "auth"
     NOT_FOUND = "not_found"
     CONTENT_FILTERED = "content_filtered"
@@ -129,6 +130,7 @@ LASTING = frozenset(
         FailureKind.CONTEXT_OVERFLOW,
         FailureKind.NOT_FOUND,
         FailureKind.REFUSED,
+        FailureKind.UNSUPPORTED,
     }
 )
 """Failures that the same request would meet again."""

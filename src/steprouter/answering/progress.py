@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..memory.session import Warm
+from ..models.effort import Effort
 from ..routing.decision import Decision
 from ..routing.policy import Policy
 from ..step.step import Step
@@ -42,6 +43,7 @@ class Situation:
         warm: Prompt prefixes that are probably cached, by model.
         conditions: The health of all deployments when the step began.
         able: How each model can go on with an answer, by name.
+        efforts: The effort of each model that has one, by name. Those of one base are one deployment.
     """
 
     step: Step
@@ -51,6 +53,12 @@ class Situation:
     warm: Mapping[str, Warm] = field(default_factory=dict)
     conditions: Conditions = field(default_factory=Conditions)
     able: Mapping[str, Able] = field(default_factory=dict)
+    efforts: Mapping[str, Effort] = field(default_factory=dict)
+
+    def deployment(self, model: str) -> str:
+        """What a model shares with itself at other efforts."""
+        effort = self.efforts.get(model)
+        return model if effort is None else effort.base
 
     def seconds_left(self, progress: Progress) -> float | None:
         """Until an answer is of no use, from now on; None is never."""

@@ -22,6 +22,9 @@ SPREAD_SECONDS = 0.5
 LEFT_ALONE_SECONDS = 1.0
 """At least so long a model is left alone that refused for too many requests; asked sooner, it is not even called."""
 
+OF_THE_EFFORT = frozenset({FailureKind.INVALID_OUTPUT, FailureKind.UNSUPPORTED})
+"""Failures of a model that it need not have at another effort."""
+
 OBJECTIONS = frozenset({FailureKind.CONTENT_FILTERED, FailureKind.REFUSED})
 """Failures that are refusals on content."""
 
@@ -50,8 +53,33 @@ def upward(situation: Situation, progress: Progress) -> Iterator[Candidate]:
         # What was not sufficient once is not asked for again from a weaker model, whatever failed since.
         left = [c for c in left if c.tier.rank > max(answered)] or [c for c in left if c.tier.rank == max(answered)]
     for candidate in left:
+        if situation.efforts and is_spent(situation, progress, candidate.model):
+            continue
         if is_eligible(situation, progress, candidate.model) and is_cheaper(situation, progress, candidate):
             yield candidate
+
+
+def is_spent(situation: Situation, progress: Progress, model: str) -> bool:
+    """Whether what the same model did at another effort rules this one out: what failed is what they share.
+
+    An answer that was not good enough is asked for again with more thought, never with as much or less.
+    """
+    own = situation.efforts.get(model)
+    if own is None:
+        return False
+    for event in progress.events:
+        other = situation.efforts.get(event.model)
+        if other is None or other.base != own.base or event.model == model:
+            continue
+        if isinstance(event, Passed):
+            if event.refused.by != "budget":
+                return True
+        elif is_weak(event):
+            if other.above >= own.above:
+                return True
+        elif event.failure is not None and event.failure.kind not in OF_THE_EFFORT and not event.lost_race:
+            return True
+    return False
 
 
 def is_eligible(situation: Situation, progress: Progress, model: str) -> bool:

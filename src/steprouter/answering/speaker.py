@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -62,6 +62,7 @@ class Speaker:
         card: What a router calls it. Answers of a router say it too, so a model behind an alias knows its own.
         late_system: Whether it takes system messages after the user's words; None goes by the provider. OpenAI's
             models take them anywhere.
+        also: What else the router calls it: the same model at other efforts, whose answers are its own.
         caching: How it is told what to keep in its prompt cache: by `marks` in content and tools (Claude), by one
             `setting` from which its integration makes marks (Claude on Bedrock), or by a `key` that names prompts
             with one beginning (OpenAI). None where nothing need or may be said, or the user says it already.
@@ -70,6 +71,7 @@ class Speaker:
     provider: str | None
     model: str | None
     card: str | None = None
+    also: frozenset[str] = frozenset()
     late_system: bool | None = None
     caching: CacheWords | None = None
 
@@ -110,7 +112,7 @@ def is_own(message: AIMessage, to: Speaker) -> bool:
         if routed.get("resumed"):
             return False
         if to.card is not None and (card := routed.get("model")) is not None:
-            if card == to.card:
+            if card == to.card or card in to.also:
                 return True
             if to.family in KEPT_BY_SERVER:
                 return False
@@ -127,12 +129,13 @@ def is_same_model(one: str, other: str) -> bool:
     return one == other or DATED.sub("", one) == other or one == DATED.sub("", other)
 
 
-def speaker_of(card: ModelCard, environ: Mapping[str, str] | None = None) -> Speaker:
+def speaker_of(card: ModelCard, environ: Mapping[str, str] | None = None, *, also: Collection[str] = ()) -> Speaker:
     """The model of a card as a reader of histories.
 
     Args:
         card: The card.
         environ: Environment variables, which may send a model that is only named to another server.
+        also: What else the router calls the model.
     """
     card, bound = unbound(card)
     provider, name = identity(card)
@@ -143,6 +146,7 @@ def speaker_of(card: ModelCard, environ: Mapping[str, str] | None = None) -> Spe
         provider=provider,
         model=name,
         card=card.name,
+        also=frozenset(also),
         late_system=profile.get("mid_conversation_system_messages"),
         caching=None if says_what_to_cache({**given_to(card), **bound}) else caching_of(card, environ or {}),
     )
@@ -206,11 +210,17 @@ def thinks(card: ModelCard, settings: Mapping[str, Any] | None = None) -> bool:
         card: The card.
         settings: Settings of the call, which win over the card's.
     """
-    card, bound = unbound(card)
-    given = {**given_to(card), **bound, **(settings or {})}
+    given = given_for(card, settings or {})
     fields = given.get("additional_model_request_fields")  # Bedrock's name for what it hands on
     thinking = given.get("thinking") or (fields.get("thinking") if isinstance(fields, Mapping) else None)
     return isinstance(thinking, Mapping) and thinking.get("type") == "enabled"
+
+
+def given_for(card: ModelCard, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card's model is told in a call of these settings, which win over the card's and its effort's."""
+    card, bound = unbound(card)
+    effort = {} if card.effort is None else card.effort.settings
+    return {**given_to(card), **bound, **effort, **settings}
 
 
 def given_to(card: ModelCard) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def ables(
     situation: Situation, progress: Progress, broken: Attempt, *, waited_for: str | None = None
 ) -> tuple[Able, ...]:
     """Who may go on: the model that broke off first, then the others as they were decided on."""
-    others = [c.model for c in situation.decision.kept if c.model != broken.model]
+    here = situation.deployment(broken.model)
+    others = [c.model for c in situation.decision.kept if situation.deployment(c.model) != here]
     known = [situation.able.get(model, Able(model=model)) for model in (broken.model, *others)]
     refused = situation.conditions.no_prefill
     return tuple(

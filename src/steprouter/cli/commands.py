@@ -192,20 +192,22 @@ def show_step(traces: Traces, thread: str | None, wanted: str, *, json: bool) ->
     """One step, by its number in the thread's table, its id or the beginning of its id."""
     from ..tracing.archive import NO_THREAD
     from ..tracing.story import step_story
+    from ..tracing.totals import numbered
 
     trace = traces.get(wanted)
     steps = found_steps(traces, thread if trace is None else trace.thread or NO_THREAD)
-    numbers = [n for n, one in enumerate(steps, 1) if wanted in (str(n), one.step_id)] or [
-        n for n, one in enumerate(steps, 1) if one.step_id.startswith(wanted)
+    known = {n: one for n, one in numbered(steps) if n is not None}
+    numbers = [n for n, one in known.items() if wanted in (str(n), one.step_id)] or [
+        n for n, one in known.items() if one.step_id.startswith(wanted)
     ]
     if trace is None and len(numbers) != 1:
         problem = "fits several steps" if numbers else "is no step"
         fail(
             f"--step {wanted!r} {problem} of thread {steps[0].thread or NO_THREAD!r}, which has steps 1 to "
-            f"{len(steps)}; give a number or a whole id",
+            f"{len(known)}; give a number or a whole id",
             NOT_FOUND,
         )
-    trace = trace or steps[numbers[0] - 1]
+    trace = trace or known[numbers[0]]
     if json:
         print_json(trace.model_dump(mode="json"))
     else:

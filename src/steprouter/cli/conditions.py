@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from ..answering.breaker import State, is_due
@@ -59,7 +60,7 @@ def examine_conditions(settings: RouterConfig, store: str | None, readmit: str |
 
 def let_in(router: StepRouter, model: str) -> Finding:
     """Let a model in again in all processes, and say whether that changes anything."""
-    names, health, now = [card.name for card in router.cards], router.engine.gate.health, router.engine.clock.now()
+    names, health, now = list(router.engine.settings), router.engine.gate.health, router.engine.clock.now()
     if model not in names:
         raise ConfigError(f"--readmit must name one of the models {names!r}, got {model!r}")
     if health.is_local:
@@ -96,9 +97,11 @@ def examine_health(router: StepRouter) -> Iterator[Finding]:
         yield Finding(level="error", subject="circuits", text=f"not known: {missing.reason}")
         return
     seen = health.health(now)
-    known = availability(router.cards, Conditions(deployments=seen), now)
+    # All efforts of a model are one deployment.
+    cards = {card.deployment: replace(card, name=card.deployment, effort=None) for card in router.cards}.values()
+    known = availability(list(cards), Conditions(deployments=seen), now)
     found = []
-    for card in router.cards:
+    for card in cards:
         trouble = known.trouble(card.name)
         if card.name in known.out:
             found.append(out_of(card.name, seen[card.name]))

@@ -13,8 +13,9 @@ from ..errors import ConfigError, StepRouterError
 from ..memory.recall import Missing
 from ..models.card import ModelCard, Price
 from ..models.catalogue import made_on
-from ..models.identify import complete_cards
+from ..models.identify import candidates_of, complete_cards
 from ..providers import open_wire
+from ..routing.efforts import for_candidates
 from ..routing.policy import Policy
 
 if TYPE_CHECKING:
@@ -96,7 +97,11 @@ def examine_store(connection: Connection) -> Iterator[Finding]:
     yield Finding(level="ok", subject="store", text=f"{server} at {facts.shown}{origin}")
     search = {
         True: Finding(level="ok", subject="search", text="the server has it"),
-        False: Finding(level="note", subject="search", text="the server has no search module (FT. commands)"),
+        False: Finding(
+            level="note",
+            subject="search",
+            text="the server has no search module (FT. commands): routes stay in each process",
+        ),
         None: Finding(level="note", subject="search", text="whether the server has it is not known"),
     }
     yield search[facts.has_search]
@@ -109,12 +114,13 @@ def examine_models(cards: Sequence[ModelCard]) -> Iterator[Finding]:
     for given in cards:
         subject = f"model {given.name}"
         try:
-            (card,) = complete_cards([given])
+            card = candidates_of([given])[0]
             open_wire(card).check()
         except ConfigError as error:
             yield Finding(level="error", subject=subject, text=str(error))
             continue
-        yield Finding(level="ok", subject=subject, text=described(card))
+        efforts = f"; efforts {', '.join(given.efforts)}" if given.efforts else ""
+        yield Finding(level="ok", subject=subject, text=described(card) + efforts)
         yield from unknowns(subject, card)
 
 
@@ -163,7 +169,8 @@ def unknowns(subject: str, card: ModelCard) -> Iterator[Finding]:
 def examine_policy(policy: Policy, cards: Sequence[ModelCard]) -> Iterator[Finding]:
     """Whether rules and reference fit the models."""
     try:
-        policy.check(complete_cards(cards))
+        candidates = complete_cards(cards)
+        for_candidates(policy, candidates).check(candidates)
     except ConfigError as error:
         yield Finding(level="error", subject="policy", text=str(error))
         return

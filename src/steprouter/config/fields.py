@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 
 from ..models.card import PrefillStyle, Tier
+from ..routing.routes import ROUTE_MARGIN, THRESHOLD, Aggregation
 from ..routing.sufficiency import QUALITY_LOSS
 from ..step.step import StepKind
 from .complaints import Fields
@@ -77,6 +78,7 @@ class ModelFields(Fields):
     deployment_of: str | None = None
     weight: float = 1.0
     limits: LimitFields | None = None
+    efforts: Annotated[Any, BeforeValidator(one_or_more)] = ()
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -124,6 +126,37 @@ class ResumptionFields(Fields):
     keep_when_left: bool = False
 
 
+class RouteFields(Fields):
+    """A `Route`."""
+
+    name: str
+    examples: tuple[str, ...] = ()
+    threshold: float = THRESHOLD
+    aggregation: Aggregation = "max"
+    kind: StepKind | None = None
+    models: Words = ()
+    tier: Tier | None = None
+    quality_loss: float | None = None
+
+
+class TieBreakFields(Fields):
+    """A `TieBreak`; `tie_break: {}` takes what it takes by itself."""
+
+    seconds: float = 2.0
+    usd: float = 0.001
+    below: float = 0.1
+    between: float = 0.03
+    models: Words = ()
+
+
+class ProbeFields(Fields):
+    """`Probes`; a judge is handed over in Python."""
+
+    share: float = 0.05
+    usd: float = 0.01
+    models: Words = ()
+
+
 class PolicyFields(Fields):
     """A `Policy`."""
 
@@ -146,6 +179,11 @@ class PolicyFields(Fields):
     prompt_caching: bool = True
     resume: ResumptionFields = ResumptionFields()
     predictor: str | None = None
+    routes: tuple[RouteFields, ...] = ()
+    route_margin: float = ROUTE_MARGIN
+    routes_in: str | None = None
+    tie_break: TieBreakFields | None = None
+    probes: ProbeFields | None = None
 
 
 class BudgetFields(Fields):
@@ -201,8 +239,11 @@ FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
     ("policy",): PolicyFields,
     ("policy", "content_filter"): ContentFilterFields,
     ("policy", "resume"): ResumptionFields,
+    ("policy", "probes"): ProbeFields,
     ("budget",): BudgetFields,
     ("policy", "rules"): RuleFields,
+    ("policy", "routes"): RouteFields,
+    ("policy", "tie_break"): TieBreakFields,
     ("memory",): MemoryFields,
     ("memory", "lessons"): LessonFields,
 }

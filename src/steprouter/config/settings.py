@@ -19,12 +19,14 @@ from ..models.card import Abilities, ModelCard, Price
 from ..models.limits import Limits
 from ..routing.content_filter import ContentFilter
 from ..routing.policy import Policy
+from ..routing.probes import Probes
 from ..routing.resumption import Resumption
+from ..routing.routes import Route, TieBreak, check_router_name, check_routes
 from ..routing.rule_order import name_checks, refuse_shadowed
 from ..routing.rules import Rule, refuse_unknown
 from ..store.live.journal_cipher import Cipher
 from .complaints import check
-from .document import Document, read_document
+from .document import Document, Place, read_document
 from .fields import FIELDS_AT, BudgetFields, FileFields, MemoryFields, ModelFields, PolicyFields, RuleFields
 from .place import overridden
 
@@ -91,7 +93,7 @@ def make_budgets(document: Document, budgets: Sequence[BudgetFields], cards: Seq
         document.build(("budget", index), partial(Budget, **fields.model_dump(exclude_unset=True)))
         for index, fields in enumerate(budgets)
     )
-    document.build(("budget",), partial(check_budgets, made, [card.name for card in cards]))
+    document.build(("budget",), partial(check_budgets, made, names_of(cards)))
     return made
 
 
@@ -101,7 +103,7 @@ def make_memory(document: Document, fields: MemoryFields, cards: Sequence[ModelC
     if fields.lessons is not None:
         given = fields.lessons.model_dump(exclude_unset=True)
         lessons = document.build(("memory", "lessons"), partial(Lessons, **given))
-        known = {card.name for card in cards}
+        known = names_of(cards)
         check_models = partial(refuse_unknown, "lessons", "model", set(lessons.models), known)
         document.build(("memory", "lessons", "models"), check_models)
     embedder = document.build(("memory", "embedder"), OnnxEmbedder) if fields.embedder == "onnx" else None
@@ -139,6 +141,11 @@ def make_cards(document: Document, models: Sequence[ModelFields]) -> tuple[Model
     return tuple(cards)
 
 
+def names_of(cards: Sequence[ModelCard]) -> set[str]:
+    """What the file may call its models: each by its name, and by those of its efforts."""
+    return {name for card in cards for name in card.names}
+
+
 def make_policy(document: Document, fields: PolicyFields, cards: Sequence[ModelCard]) -> Policy:
     """The policy. Names are checked here, where their lines are known; what depends on tiers, by the router."""
     rules: list[Rule] = []
@@ -150,17 +157,48 @@ def make_policy(document: Document, fields: PolicyFields, cards: Sequence[ModelC
         document.build(("policy", "rules", index), partial(refuse_shadowed, rule, rules))
         rules.append(rule)
     if fields.reference is not None:
-        known = {card.name for card in cards}
+        known = names_of(cards)
         check_reference = partial(refuse_unknown, "reference", "model", {fields.reference}, known)
         document.build(("policy", "reference"), check_reference)
-    given = fields.model_dump(exclude_unset=True, exclude={"rules", "content_filter", "resume"})
+    made_elsewhere = {"rules", "content_filter", "resume", "routes", "tie_break", "probes"}
+    given = fields.model_dump(exclude_unset=True, exclude=made_elsewhere)
+    given["routes"] = make_routes(document, fields, cards)
+    if fields.tie_break is not None:
+        asked = partial(TieBreak, **fields.tie_break.model_dump(exclude_unset=True))
+        given["tie_break"] = document.build(("policy", "tie_break"), asked)
+        refuse_strangers(document, ("policy", "tie_break", "models"), "tie_break", fields.tie_break.models, cards)
     at = ("policy", "content_filter")
     reaction = document.build(at, partial(ContentFilter, **fields.content_filter.model_dump(exclude_unset=True)))
-    document.build(at, partial(reaction.check, {card.name for card in cards}))
+    document.build(at, partial(reaction.check, names_of(cards)))
     given["content_filter"] = reaction
     resume = partial(Resumption, **fields.resume.model_dump(exclude_unset=True))
     given["resume"] = document.build(("policy", "resume"), resume)
+    if fields.probes is not None:
+        probes = document.build(("policy", "probes"), partial(Probes, **fields.probes.model_dump(exclude_unset=True)))
+        document.build(("policy", "probes", "models"), partial(probes.check, cards))
+        given["probes"] = probes
     return document.build(("policy",), partial(Policy, **given, rules=tuple(rules)))
+
+
+def make_routes(document: Document, fields: PolicyFields, cards: Sequence[ModelCard]) -> list[Route]:
+    """The routes, each checked against those before it, so that a mistake has the line of the later one."""
+    if fields.routes_in is not None:
+        document.build(("policy", "routes_in"), partial(check_router_name, fields.routes_in))
+    routes: list[Route] = []
+    for index, route_fields in enumerate(fields.routes):
+        place = ("policy", "routes", index)
+        routes.append(document.build(place, partial(Route, **route_fields.model_dump(exclude_unset=True))))
+        document.build(place, partial(check_routes, tuple(routes), has_store=fields.routes_in is not None))
+        refuse_strangers(document, (*place, "models"), f"route {routes[-1].name!r}", route_fields.models, cards)
+    return routes
+
+
+def refuse_strangers(
+    document: Document, place: Place, who: str, named: Sequence[str], cards: Sequence[ModelCard]
+) -> None:
+    """Refuse names of models that are neither a model's nor a tag."""
+    known = names_of(cards) | {tag for card in cards for tag in card.tags}
+    document.build(place, partial(refuse_unknown, who, "model", set(named), known))
 
 
 def make_rule(

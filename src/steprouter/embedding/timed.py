@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import cached_property
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Vector = npt.NDArray[np.float32]
+    Vectors = npt.NDArray[np.float32]
 
 log = logging.getLogger("steprouter.embedding")
 
@@ -69,16 +71,20 @@ class TimedEmbedder:
         except TimeoutError:
             return self.late(future)
 
+    def embed_all(self, texts: Sequence[str]) -> Vectors | Missing:
+        """A row for each of some texts, or why there are none. Takes as long as it takes, so never in a step."""
+        return embed_guarded(self.embedder, texts)
+
     def late(self, future: Future[Vector | Missing]) -> Missing:
         """Gives up on a text; one that has not begun never will."""
         future.cancel()
         return Missing(reason=f"{self.embedder.identity} took longer than {self.seconds:g} s")
 
 
-def embed_guarded(embedder: Embedder, text: str) -> Vector | Missing:
+def embed_guarded(embedder: Embedder, text: str | Sequence[str]) -> Vector | Missing:
     """A broad guard: a broken embedder is a miss, as a broken cache is."""
     try:
-        return embedder.embed(text)
+        return embedder.embed(text) if isinstance(text, str) else embedder.embed_many(text)
     except Exception as error:
-        log.exception("a step could not be embedded")
+        log.exception("%s could not be embedded", "a step" if isinstance(text, str) else "examples")
         return Missing(reason=f"{embedder.identity} failed: {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""Reads tables of outcomes and of preferences from CSV, JSON lines or Parquet; a wrong cell is named."""
+"""Reads tables of outcomes, preferences and labels from CSV, JSON lines, YAML or Parquet; a wrong cell is named."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..step.step import StepKind
+from ..step.text import STEP_TEXT_CHARACTERS
+from .route_calibration import Label
 from .table import MOST_ROWS, Pair, Row, Vectors
 
 R = TypeVar("R")
@@ -63,6 +65,19 @@ def read_pairs(path: Path, columns: Mapping[str, str] | None = None) -> list[Pai
     )
 
 
+def read_labels(path: Path, columns: Mapping[str, str] | None = None) -> list[Label]:
+    """The rows of a table of texts and the route each should take; where there is none, `route` is empty.
+
+    Args:
+        path: .csv, .jsonl, .ndjson, .yaml or .parquet.
+        columns: What `text` and `route` are called in the file, where that differs.
+
+    Raises:
+        ConfigError: The file cannot be read, lacks a column, or has a wrong cell; names row and column.
+    """
+    return read(path, {"text": "text", "route": "route"} | dict(columns or {}), ("text", "route"), label)
+
+
 def read(path: Path, called: Mapping[str, str], needed: Iterable[str], make: Callable[[Reader], R]) -> list[R]:
     """The rows of a file, each made of its cells.
 
@@ -94,7 +109,7 @@ def refuse_missing(path: Path, cells: Cells, called: Mapping[str, str], needed: 
         ConfigError: One is missing.
     """
     missing = [called[name] for name in needed if called[name] not in cells]
-    if called["text"] not in cells and called["vector"] not in cells:
+    if "vector" in called and called["text"] not in cells and called["vector"] not in cells:
         missing.append(f"{called['text']} (or {called['vector']})")
     if missing:
         there = ", ".join(map(repr, list(cells)[:20]))
@@ -243,6 +258,20 @@ def preference(row: Reader) -> Pair:
     return Pair(kind=row.kind(), first=first, second=second, first_won=won, text=text, vector=vector)
 
 
+def label(row: Reader) -> Label:
+    """A text and its route.
+
+    Raises:
+        ConfigError: A cell is wrong.
+    """
+    text = row.text()
+    if text is None:
+        raise row.wrong("text", "a text with words")
+    route = None if row.cell("route") is None else row.name("route")
+    # No more of a step is looked at either.
+    return Label(text=text[:STEP_TEXT_CHARACTERS], route=route, where=row.where)
+
+
 def csv_lines(path: Path) -> Iterator[tuple[int, Cells]]:
     """Row numbers, the first after the heading being 1, and cells.
 
@@ -290,6 +319,30 @@ def json_lines(path: Path) -> Iterator[tuple[int, Cells]]:
             yield number, cells
 
 
+def yaml_rows(path: Path) -> Iterator[tuple[int, Cells]]:
+    """Row numbers from 1 and cells of a list of mappings.
+
+    Raises:
+        ConfigError: It is no such list.
+    """
+    import yaml
+
+    with path.open(encoding="utf-8") as file:
+        text = file.read(LONGEST_LINE + 1)
+    if len(text) > LONGEST_LINE:
+        raise ConfigError(f"{path.name!r} must have at most {LONGEST_LINE} characters as YAML; take .jsonl")
+    try:
+        rows = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path.name!r} must be YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(rows, list):
+        raise ConfigError(f"{path.name!r} must be a list of rows, each with its columns, got {type(rows).__name__}")
+    for number, cells in enumerate(rows, 1):
+        if not isinstance(cells, dict):
+            raise ConfigError(f"{path.name!r} row {number} must have columns, got {type(cells).__name__}")
+        yield number, cells
+
+
 def parquet_lines(path: Path) -> Iterator[tuple[int, Cells]]:
     """Row numbers from 1 and cells.
 
@@ -318,5 +371,7 @@ LINES: Mapping[str, Callable[[Path], Iterator[tuple[int, Cells]]]] = {
     ".jsonl": json_lines,
     ".ndjson": json_lines,
     ".parquet": parquet_lines,
+    ".yaml": yaml_rows,
+    ".yml": yaml_rows,
 }
 """By what a file's name ends with."""

@@ -258,13 +258,13 @@ class Learned:
         """The frozen models that rang after `at`, Unix time in seconds: what a thread has not been told yet."""
         return tuple(sorted(model for model, drift in self.drift.items() if drift.at > at and self.is_frozen(model)))
 
-    def aging(self, model: str) -> tuple[float, float]:
-        """Before when a model's neighbours count as older, Unix time in seconds, and by how many half-lives.
+    @property
+    def aged(self) -> Mapping[str, tuple[float, float]]:
+        """Before when the neighbours of models that changed count as older, and by how many half-lives.
 
         Of several changes only the last one counts, which is enough where time fades them too.
         """
-        drift = self.drift.get(model, Drift())
-        return drift.at, drift.aged
+        return {model: (drift.at, drift.aged) for model, drift in self.drift.items() if drift.at > 0}
 
     def weight(self, kind: str) -> float:
         """How far predictors that were trained before may be trusted at a kind of step, above 0 to 1."""

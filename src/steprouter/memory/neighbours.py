@@ -7,25 +7,21 @@ The module needs NumPy when it is imported, so what starts without memory import
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import accumulate, pairwise
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .learned import AGED_HALF_LIVES
 from .outcomes import HALF_LIFE_SECONDS
 
 S = TypeVar("S", bound=np.generic)
 
 ROWS = 4096
 """Rows of a neighbourhood: 4 MB at 256 dimensions, whose products take 0.07 ms."""
-
-NUMBERS = 9000
-"""Numbers multiplied at once. From 9 216 on OpenBLAS shares a product among threads: 0.03 ms instead of 0.07 on an
-idle machine, but 12 ms at the 99th percentile on a busy one, where it waits for a thread that has no core."""
 
 NEIGHBOURS = 48
 """Nearest rows of each model that are asked. With `WIDTH` the setting under which the estimate was replayed."""
@@ -87,8 +83,10 @@ class Neighbourhood:
         threads: (n,) int64, `thread_code` of the session.
         ids: Names of the records.
         models: Names of the models that have rows.
-        of_model: For each of `models` its rows, rising; derived.
+        by_model: (n,) the rows of the first of `models`, rising, then those of the next; derived.
+        ends: Where in `by_model` those of each model end; derived.
         facts: (n, 3) float64, scores, weights and starts side by side, which one look-up brings; derived.
+        sessions: (n,) small numbers of the sessions of one model each, `NO_THREAD` for none; derived.
     """
 
     vectors: npt.NDArray[np.float32]
@@ -100,13 +98,17 @@ class Neighbourhood:
     threads: npt.NDArray[np.int64]
     ids: tuple[str, ...]
     models: tuple[str, ...]
-    of_model: tuple[npt.NDArray[np.intp], ...] = field(init=False)
+    by_model: npt.NDArray[np.intp] = field(init=False)
+    ends: tuple[int, ...] = field(init=False)
     facts: npt.NDArray[np.float64] = field(init=False)
+    sessions: npt.NDArray[np.intp] = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "by_model", np.argsort(self.codes, kind="stable"))
+        sizes = np.bincount(self.codes, minlength=len(self.models))
+        object.__setattr__(self, "ends", tuple(np.cumsum(sizes).tolist()))
         object.__setattr__(self, "facts", np.column_stack((self.scores, self.weights, self.at)))
-        groups = tuple(np.flatnonzero(self.codes == code) for code in range(len(self.models)))
-        object.__setattr__(self, "of_model", groups)
+        object.__setattr__(self, "sessions", numbered(self.codes, self.threads))
 
     def __repr__(self) -> str:
         return f"Neighbourhood({len(self)} rows of {', '.join(self.models) or 'no model'})"
@@ -118,7 +120,7 @@ class Neighbourhood:
     def nbytes(self) -> int:
         """Memory, roughly: the columns, and 100 bytes for a name."""
         numbers = 2 * self.facts.nbytes + self.changed.nbytes + self.threads.nbytes
-        rows = self.codes.nbytes + sum(rows.nbytes for rows in self.of_model)
+        rows = self.codes.nbytes + self.by_model.nbytes + self.sessions.nbytes
         return self.vectors.nbytes + numbers + rows + 100 * len(self)
 
     def with_rows(self, changed: Sequence[Row], *, without: Collection[str] = (), limit: int = ROWS) -> Neighbourhood:
@@ -196,26 +198,74 @@ def empty(dimension: int) -> Neighbourhood:
     )
 
 
+def numbered(codes: npt.NDArray[np.int32], threads: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """Each model's sessions numbered from 1 on, across all models; `NO_THREAD` stays."""
+    _, of_any = np.unique(threads, return_inverse=True)
+    _, of_each = np.unique(of_any * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)
+    numbers: npt.NDArray[np.intp] = np.where(threads == NO_THREAD, NO_THREAD, of_each + 1)
+    return numbers
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Near:
-    """The rows of one model that are nearest to a vector, in no order.
+    """Rows that are near to a vector, in no order.
 
     Attributes:
         cosines: (k,) float32, -1 to 1.
         scores: (k,) float64, labels, 0 to 1.
         weights: (k,) float64, their confidence.
         at: (k,) float64, starts of the steps, Unix time in seconds.
-        threads: (k,) int64, their sessions; `NO_THREAD` for none.
+        sessions: (k,) small numbers, the same for rows of one model in one session; `NO_THREAD` for none.
     """
 
     cosines: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float64]
     weights: npt.NDArray[np.float64]
     at: npt.NDArray[np.float64]
-    threads: npt.NDArray[np.int64]
+    sessions: npt.NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.cosines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Nearest(Mapping[str, Near]):
+    """The nearest rows of each model, all in one table, as to weigh them together takes a fraction of the time.
+
+    Attributes:
+        rows: Those of the first of `models`, then those of the next.
+        models: Names of the models; each has rows.
+        ends: Where in `rows` those of each model end.
+    """
+
+    rows: Near
+    models: tuple[str, ...]
+    ends: tuple[int, ...]
+
+    def __getitem__(self, model: str) -> Near:
+        if model not in self.models:
+            raise KeyError(model)
+        place = self.models.index(model)
+        mine = slice(self.starts[place], self.ends[place])
+        here = self.rows
+        return Near(
+            cosines=here.cosines[mine],
+            scores=here.scores[mine],
+            weights=here.weights[mine],
+            at=here.at[mine],
+            sessions=here.sessions[mine],
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.models)
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Where in `rows` those of each model begin."""
+        return (0, *self.ends[:-1])
 
 
 def products(vectors: npt.NDArray[np.float32], vector: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
@@ -224,75 +274,103 @@ def products(vectors: npt.NDArray[np.float32], vector: npt.NDArray[np.floating])
     Raises:
         ValueError: The vector has another dimension.
     """
-    count, dimension = vectors.shape
-    rows = max(1, NUMBERS // dimension)
-    whole = count - count % rows
     # Another type would make NumPy convert all rows at every call.
     one = np.asarray(vector, dtype=np.float32)
-    found = np.empty(count, dtype=np.float32)
-    np.matmul(vectors[:whole].reshape(-1, rows, dimension), one, out=found[:whole].reshape(-1, rows))
-    np.matmul(vectors[whole:], one, out=found[whole:])
-    return found
+    # Row by row on purpose. As one product, OpenBLAS shares it among threads: 0.03 ms instead of 0.07 on an idle
+    # machine, but 12 ms at the 99th percentile on a busy one, where it waits for a thread that has no core. In blocks,
+    # which it does not share, it reads several rows at once, and takes twice as long where they come from memory.
+    found: npt.NDArray[np.float32] = np.matmul(vectors[:, None, :], one)
+    return found.reshape(-1)
 
 
-def nearest(
-    neighbourhood: Neighbourhood, vector: npt.NDArray[np.floating], *, k: int = NEIGHBOURS
-) -> Mapping[str, Near]:
+def nearest(neighbourhood: Neighbourhood, vector: npt.NDArray[np.floating], *, k: int = NEIGHBOURS) -> Nearest:
     """For each model that has rows, its `k` nearest ones; 0.1 ms at 4 096 rows, 256 numbers and five models.
 
     Raises:
         ValueError: The vector has another dimension.
     """
     here = neighbourhood
-    cosines = products(here.vectors, vector)
-    found = {}
-    for model, rows in zip(here.models, here.of_model, strict=True):
-        mine = cosines.take(rows)
-        if len(rows) > k:
-            best = mine.argpartition(-k)[-k:]
-            rows, mine = rows.take(best), mine.take(best)
-        facts = here.facts.take(rows, axis=0)
-        found[model] = Near(
-            cosines=mine,
-            scores=facts[:, 0],
-            weights=facts[:, 1],
-            at=facts[:, 2],
-            threads=here.threads.take(rows),
-        )
-    return found
+    alike = products(here.vectors, vector).take(here.by_model)
+    places = best(alike, here.ends, k)
+    rows = here.by_model.take(places)
+    facts = here.facts.take(rows, axis=0)
+    near = Near(
+        cosines=alike.take(places),
+        scores=facts[:, 0],
+        weights=facts[:, 1],
+        at=facts[:, 2],
+        sessions=here.sessions.take(rows),
+    )
+    sizes = (min(k, end - start) for start, end in pairwise((0, *here.ends)))
+    return Nearest(rows=near, models=here.models, ends=tuple(accumulate(sizes)))
 
 
-def masses(
-    near: Near, now: float, *, aged_before: float = 0.0, aged_half_lives: float = AGED_HALF_LIVES
-) -> npt.NDArray[np.float64]:
+def best(alike: npt.NDArray[np.float32], ends: Sequence[int], k: int) -> npt.NDArray[np.intp]:
+    """Places of the `k` largest numbers of each group, or of all where it has no more; group after group."""
+    parted, least, sizes, start = alike.copy(), list[float](), list[int](), 0
+    for end in ends:
+        group, size = parted[start:end], end - start
+        start = end
+        sizes.append(size)
+        if size > k:
+            group.partition(size - k)
+            least.append(group[size - k])
+        else:
+            least.append(-math.inf)
+    found = np.flatnonzero(alike >= np.repeat(np.array(least, dtype=np.float32), sizes))
+    return found if len(found) == sum(min(k, size) for size in sizes) else just(k, alike, ends)
+
+
+def just(k: int, alike: npt.NDArray[np.float32], ends: Sequence[int]) -> npt.NDArray[np.intp]:
+    """As `best` where several are as large as the `k`-th, of which some are left out; takes twice as long."""
+    groups = ((start, alike[start:end]) for start, end in pairwise((0, *ends)))
+    return np.concatenate([start + group.argpartition(-min(k, len(group)))[-k:] for start, group in groups])
+
+
+def masses(near: Near, now: float, older: npt.NDArray[np.float64] | float = 0.0) -> npt.NDArray[np.float64]:
     """What each row weighs, (k,), in observations: near, new and sure ones most, a session at most `SESSION_CAP`.
 
     w_i = exp((cos_i − 1) / `WIDTH`) · 2^(−age_i / `HALF_LIFE_SECONDS`) · confidence_i.
 
     Args:
-        near: The model's nearest rows.
+        near: Rows.
         now: Unix time in seconds.
-        aged_before: When the model was last found to have changed, Unix time in seconds.
-        aged_half_lives: By how much that makes rows of steps before it older.
+        older: By how many seconds rows count as older than they are.
     """
-    ages = np.maximum(0.0, now - near.at)
-    if aged_before > 0:
-        ages += (near.at < aged_before) * (aged_half_lives * HALF_LIFE_SECONDS)
-    distances = np.maximum(0.0, 1.0 - near.cosines)
-    weights: npt.NDArray[np.float64] = near.weights * np.exp(
-        -distances / WIDTH - ages * (math.log(2) / HALF_LIFE_SECONDS)
-    )
-    if weights.sum() <= SESSION_CAP:
-        return weights
-    together = (near.threads[:, None] == near.threads) @ weights
-    too_much = (near.threads != NO_THREAD) & (together > SESSION_CAP)
-    weights[too_much] *= SESSION_CAP / together[too_much]
+    ages = np.maximum(0.0, now - near.at) + older
+    # A cosine may come out above 1 by a rounding error.
+    nearness = np.minimum(0.0, (near.cosines - 1.0) / WIDTH)
+    weights: npt.NDArray[np.float64] = near.weights * np.exp(nearness - ages * (math.log(2) / HALF_LIFE_SECONDS))
+    together = np.bincount(near.sessions, weights)
+    together[:1] = 0.0  # of `NO_THREAD`, which has no cap
+    shares = together.take(near.sessions)
+    too_much = np.flatnonzero(shares > SESSION_CAP)
+    weights[too_much] *= SESSION_CAP / shares[too_much]
     return weights
 
 
-def evidence(
-    near: Near, now: float, *, aged_before: float = 0.0, aged_half_lives: float = AGED_HALF_LIVES
-) -> tuple[float, float]:
-    """What neighbours add to a model's successes and failures, in observations; arguments as of `masses`."""
-    weights = masses(near, now, aged_before=aged_before, aged_half_lives=aged_half_lives)
-    return float(weights @ near.scores), float(weights @ (1.0 - near.scores))
+def evidence(near: Nearest, now: float, aged: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """What neighbours add to the successes and failures of each model, in observations.
+
+    Args:
+        near: The neighbours.
+        now: Unix time in seconds.
+        aged: Of models that changed, before when their rows count as older, Unix time in seconds, and by how many
+            half-lives.
+    """
+    if not near.models:
+        return {}
+    rows, starts = near.rows, np.array(near.starts)
+    weights = masses(rows, now, older(near, aged) if aged else 0.0)
+    right = weights * rows.scores
+    successes = np.add.reduceat(right, starts).tolist()
+    failures = np.add.reduceat(weights - right, starts).tolist()
+    return dict(zip(near.models, zip(successes, failures, strict=True), strict=True))
+
+
+def older(near: Nearest, aged: Mapping[str, tuple[float, float]]) -> npt.NDArray[np.float64]:
+    """By how many seconds rows count as older than they are, (k,), because their models changed after them."""
+    changes = np.array([aged.get(model, (0.0, 0.0)) for model in near.models])
+    before, half_lives = np.repeat(changes, np.diff(near.ends, prepend=0), axis=0).T
+    seconds: npt.NDArray[np.float64] = (near.rows.at < before) * half_lives * HALF_LIFE_SECONDS
+    return seconds

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from ..answering.agreement import Probed
 from ..answering.answer import Answer, ToolCall
 from ..answering.attempt import Attempt
 from ..models.card import Price
@@ -16,12 +17,13 @@ from ..step.read import signature
 from ..step.step import Step
 from .drafts import Draft, Material
 from .labels import Label, Source, label
-from .learned import Gain, Learned
+from .learned import INFORMATIVE, Gain, Learned
 from .lessons import Example
 from .outcomes import Remembered
 from .recall import Recalled
 from .session import Decided, Session, SessionUpdate, Warm
 from .shift import bucket_of
+from .verifier import Verifier
 
 USUAL_SUCCESS = 0.8
 """Of a model of which no more is known; only weighs what its refused answers say."""
@@ -76,6 +78,8 @@ class Ended:
         expected: With which probability each model was expected to answer well, when the step was decided.
         charge: What the choice was charged to the ledger; 0 for a proven one.
         route: The semantic route that it took, if any.
+        asked_usd: What asking a model for that route cost; None where that is not known.
+        probe: What came of it as a probe of a step; None for a step.
     """
 
     step: Step
@@ -89,6 +93,8 @@ class Ended:
     expected: Mapping[str, float] = field(default_factory=dict)
     charge: float = 0.0
     route: str | None = None
+    asked_usd: float | None = 0.0
+    probe: Probed | None = None
 
 
 def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Remembrance:
@@ -99,6 +105,8 @@ def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Re
         prices: By model.
         key: Keys the digests of its tool calls.
     """
+    if ended.probe is not None:
+        return remember_probe(ended, ended.probe, prices)
     place = ended.step.place
     costs = [cost_usd(attempt.usage, prices.get(attempt.model)) for attempt in ended.attempts]
     return Remembrance(
@@ -113,6 +121,44 @@ def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Re
     )
 
 
+def remember_probe(ended: Ended, probe: Probed, prices: Mapping[str, Price | None]) -> Remembrance:
+    """What to keep of a probe: what became of the probed model's answer, if anything can be said of it.
+
+    Nobody saw it, so that neither its session nor the ledger nor a lesson has anything to do with it, and that nobody
+    complained says nothing: an answer of which nothing else is known leaves nothing.
+    """
+    step, place = ended.step, ended.step.place
+    outcomes = []
+    for attempt in ended.attempts:
+        if attempt.answer is None or probe.score is None:
+            continue
+        if attempt.problems:
+            verdict = first_label(ended, attempt)
+        else:
+            verdict = label(step.id, Source.JUDGE, probe.score, step.started_at)
+        outcomes.append(
+            Remembered(
+                id=step.id,
+                kind=str(step.kind),
+                node=place.node,
+                model=attempt.model,
+                at=step.started_at,
+                vector=ended.vector,
+                label=verdict,
+                thread=place.thread,
+                user=place.user,
+                usage=attempt.usage,
+                usd=cost_usd(attempt.usage, prices.get(attempt.model)),
+                seconds=attempt.seconds,
+                first_token_seconds=attempt.first_token_seconds,
+                given=False,
+                expected=ended.expected.get(attempt.model),
+                version=version_of(attempt.answer),
+            )
+        )
+    return Remembrance(tenant=place.tenant, thread=place.thread, user=place.user, outcomes=tuple(outcomes))
+
+
 def draft_with_vector(draft: Draft | None, vector: bytes | None) -> Draft | None:
     """The draft as it can be found again; None where the step was not embedded."""
     if draft is None or vector is None:
@@ -123,7 +169,8 @@ def draft_with_vector(draft: Draft | None, vector: bytes | None) -> Draft | None
 def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> SessionUpdate:
     """What the step adds to its session."""
     step, given = ended.step, ended.answered_by
-    known = [usd for usd in costs if usd is not None]
+    spent = [ended.asked_usd, *costs]
+    known = [usd for usd in spent if usd is not None]
     calls = given.answer.tool_calls if given is not None and given.answer is not None else ()
     return SessionUpdate(
         decided=Decided(
@@ -138,7 +185,7 @@ def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> S
             calls=tuple(call_digest(signature(call.name, call.args), key) for call in calls),
             asked=step.trail.asked,
             before=step.trail.before,
-            usd=sum(known) if len(known) == len(costs) else None,
+            usd=sum(known) if len(known) == len(spent) else None,
             route=ended.route,
         ),
         errors=step.evidence.consecutive_errors,
@@ -200,7 +247,7 @@ def outcome(ended: Ended, attempt: Attempt, usd: float | None, number: int, key:
         lesson=None if example is None else example.shown,
         example=None if example is None else example.lesson.id,
         given=given,
-        expected=ended.expected.get(attempt.model),
+        expected=expected_of(ended, attempt),
         again=not given and bool(attempt.problems) and says_the_same(attempt.answer, answer_of(ended.answered_by)),
         version=version_of(attempt.answer),
         gain=gain(ended, key) if given else None,
@@ -259,14 +306,33 @@ def first_label(ended: Ended, attempt: Attempt) -> Label:
         return label(step.id, Source.FAILED_CHECK, 0.0, step.started_at, confidence=doubt)
     called = attempt.answer is not None and attempt.answer.tool_calls
     source = Source.PASSED_CHECK if called or step.needs.json_schema else Source.NO_COMPLAINT
-    return label(step.id, source, 1.0, step.started_at)
+    usual = label(step.id, source, 1.0, step.started_at)
+    # What checks refuse counts as far as they are right. If what they let pass counted less than in proportion, a
+    # model would be given up for the refusals alone wherever nobody says anything else.
+    return replace(usual, confidence=max(usual.confidence, checks_at(ended).detection))
 
 
 def refusal_doubt(ended: Ended, model: str) -> float:
     """How likely an answer of a model is wrong that the checks refused."""
+    return checks_at(ended).wrong_if_refused(ended.expected.get(model, USUAL_SUCCESS))
+
+
+def checks_at(ended: Ended) -> Verifier:
+    """How good the checks are known to be at the step's kind."""
     known = ended.recalled.section("learned")
     learned = known if isinstance(known, Learned) else Learned()
-    return learned.verifier(str(ended.step.kind)).wrong_if_refused(ended.expected.get(model, USUAL_SUCCESS))
+    return learned.verifier(str(ended.step.kind))
+
+
+def expected_of(ended: Ended, attempt: Attempt) -> float | None:
+    """What was expected of a model's answer, for its drift; None where that would only hear of what went wrong.
+
+    Refusals tell of drift where answers that pass tell of it as well, because the checks find enough; else a model
+    would seem to get worse by each refusal, and never better.
+    """
+    if attempt.problems and checks_at(ended).detection < INFORMATIVE:
+        return None
+    return ended.expected.get(attempt.model)
 
 
 def earlier_labels(step: Step, recalled: Recalled, key: bytes) -> tuple[Label, ...]:

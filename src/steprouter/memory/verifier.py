@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import sqrt
 
 from ..step.step import StepKind
@@ -63,6 +64,15 @@ class Verifier:
         return detection, bound(self.wronged, right, self.wronged + self.cleared, Z)
 
     @property
+    def detection(self) -> float:
+        """The share of wrong answers that the checks refuse, as likely as not; `rates` are bounds of it.
+
+        So much a passed check weighs as a success: of N answers, (1 − p)·d·N are refused and wrong, and p·d·N of those
+        that pass keep the share of successes at p.
+        """
+        return share(self.caught, self.let_pass[0])
+
+    @property
     def let_pass(self) -> tuple[float, float]:
         """Wrong and right answers that the checks let pass, those without a label included."""
         labelled = self.missed + self.cleared
@@ -97,6 +107,7 @@ def bound(refused: float, passed: float, seen: float, z: float) -> float:
     return min(1.0, max(0.0, share + z * sqrt(share * (1 - share) / (seen + 1))))
 
 
+@lru_cache(maxsize=64)
 def prior(kind: str) -> Verifier:
     """What is thought of the checks at a kind before anything is known; (0, 0) where only words are checked."""
     if kind not in BY_SCHEMA:

@@ -11,6 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
 
 from ..errors import ConfigError
+from .effort import Effort, Efforts, candidate_name, checked
 from .limits import Limits
 
 RANKS = {"low": 0, "mid": 1, "mid_high": 2, "high": 3}
@@ -32,6 +33,11 @@ class Tier(StrEnum):
 
     def __init__(self, value: str) -> None:
         self.rank = RANKS[value]
+
+
+def lowered(tier: Tier) -> Tier:
+    """The next weaker tier; the weakest stays."""
+    return list(Tier)[max(0, tier.rank - 1)]
 
 
 PrefillStyle = Literal["assistant", "prefix", "partial", "continue_final_message"]
@@ -137,6 +143,10 @@ class ModelCard:
             the same share its calls, the quickest and least busy first.
         weight: How much of them this place takes, against 1 of another; more than 0.
         limits: How many requests, tokens and calls at once it may have, shared by all processes.
+        efforts: How hard it may think: names of levels (`("low", "high")`), or what to send for each name
+            (`{"off": {}, "on": {"thinking": {…}}}`), the least first. Each makes a candidate of its own, such as
+            `large@low`; `default` sends nothing. Empty makes one candidate that thinks as it does untold.
+        effort: Which of them a candidate is; the router's own, in the cards it makes of one with `efforts`.
         settings: Extra request fields for `base_url` (`temperature`, `seed`, …), or constructor arguments
             for a LangChain model string.
     """
@@ -159,6 +169,8 @@ class ModelCard:
     deployment_of: str | None = None
     weight: float = 1.0
     limits: Limits | None = None
+    efforts: Efforts = ()
+    effort: Effort | None = None
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -189,6 +201,9 @@ class ModelCard:
             raise ConfigError(f"weight of {self.name!r} must be more than 0, got {self.weight!r}")
         if self.deployment_of == self.name:
             raise ConfigError(f"deployment_of of {self.name!r} must name another card, got its own name")
+        object.__setattr__(self, "efforts", checked(self.name, self.efforts))
+        if self.effort is not None and not isinstance(self.effort, Effort):
+            raise ConfigError(f"effort of {self.name!r} must be left out, got {self.effort!r}; write efforts=(…,)")
         object.__setattr__(self, "tags", frozenset(self.tags))
         if isinstance(self.api_key, str):
             object.__setattr__(self, "api_key", SecretStr(self.api_key))
@@ -196,6 +211,16 @@ class ModelCard:
         object.__setattr__(self, "headers", secret)
         if self.tier is not None:
             object.__setattr__(self, "tier", Tier(self.tier))
+
+    @property
+    def deployment(self) -> str:
+        """What the candidates of one model at one place share: its connection, health and limits."""
+        return self.name if self.effort is None else self.effort.base
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What rules and overrides may call it: its name, and those of the candidates that its efforts make."""
+        return (self.name, *(candidate_name(self.name, effort) for effort in self.efforts))
 
     def check_api(self) -> None:
         """Refuse an API that is unknown, or that nothing could be asked in.

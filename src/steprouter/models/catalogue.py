@@ -89,6 +89,8 @@ class CatalogueEntry:
         max_output_tokens: Longest answer.
         abilities: What it takes and gives.
         long_prompts: From how many prompt tokens on another price holds for the whole call, ascending.
+        efforts: The levels of thought it takes, the least first; empty is unknown.
+        usual_effort: The level at which it thinks untold.
     """
 
     id: str
@@ -99,6 +101,8 @@ class CatalogueEntry:
     max_output_tokens: int | None = None
     abilities: Abilities = field(default_factory=Abilities)
     long_prompts: tuple[tuple[int, Price], ...] = ()
+    efforts: tuple[str, ...] = ()
+    usual_effort: str | None = None
 
     def price_for(self, prompt_tokens: int) -> Price:
         """The price of a call with a prompt of that length."""
@@ -300,6 +304,8 @@ def read_entry(row: Mapping[str, Any]) -> CatalogueEntry:
         max_output_tokens=row.get("max_output_tokens"),
         abilities=Abilities(**row["abilities"]),
         long_prompts=tuple((step["above_tokens"], priced(step, made_on(), source)) for step in row.get("tiers", ())),
+        efforts=tuple(row.get("efforts", ())),
+        usual_effort=row.get("usual_effort"),
     )
 
 

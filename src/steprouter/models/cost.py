@@ -151,14 +151,20 @@ def cost_usd(usage: Usage, price: Price | None) -> float | None:
     """
     if price is None:
         return None
-    read = price.input if price.cache_read is None else price.cache_read
-    write = price.input if price.cache_write is None else price.cache_write
-    return PER_MILLION * (
-        (usage.input_tokens - usage.cached_tokens) * price.input
-        + usage.cache_read_tokens * read
-        + usage.cache_write_tokens * write
-        + usage.output_tokens * price.output
+    return priced_usd(
+        price,
+        fresh=usage.input_tokens - usage.cached_tokens,
+        read=usage.cache_read_tokens,
+        written=usage.cache_write_tokens,
+        output=usage.output_tokens,
     )
+
+
+def priced_usd(price: Price, *, fresh: int = 0, read: int = 0, written: int = 0, output: int = 0) -> float:
+    """USD for tokens of a prompt that no prompt cache saw, that one served, that one took in, and of an answer."""
+    read_usd = price.input if price.cache_read is None else price.cache_read
+    write_usd = price.input if price.cache_write is None else price.cache_write
+    return PER_MILLION * (fresh * price.input + read * read_usd + written * write_usd + output * price.output)
 
 
 def savings_usd(usage: Usage, *, price: Price | None, reference: Price | None) -> float | None:

@@ -11,25 +11,37 @@ from langchain_core.language_models import BaseChatModel, ModelProfile
 from ..errors import ConfigError
 from .card import Abilities, ModelCard
 from .catalogue import complete, for_card, from_genai_prices
+from .expand import expanded
 from .prefill import with_prefill
 
 
 def complete_cards(cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
-    """The cards with what they leave open looked up.
+    """The candidates: the cards with what they leave open looked up, and one for each effort where a card has some.
 
     Raises:
         ConfigError: There is none, two share a name, or one states what its way to the model rules out.
     """
     if not cards:
         raise ConfigError("models must not be empty; give at least one ModelCard")
-    names = [card.name for card in cards]
+    names = [name for card in cards for name in card.names]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"model names must be unique, got {twice[0]!r} twice; give each card its own name")
-    unknown = sorted({card.deployment_of for card in cards if card.deployment_of} - set(names))
+    known = [card.name for card in cards]
+    unknown = sorted({card.deployment_of for card in cards if card.deployment_of} - set(known))
     if unknown:
-        raise ConfigError(f"deployment_of must name a card of this router, got {unknown[0]!r}; cards are {names!r}")
-    return tuple(complete_card(card) for card in cards)
+        raise ConfigError(f"deployment_of must name a card of this router, got {unknown[0]!r}; cards are {known!r}")
+    return candidates_of(cards)
+
+
+def candidates_of(cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
+    """As `complete_cards`, for cards that need not make a whole router.
+
+    Raises:
+        ConfigError: A card states what its way to the model rules out, or an effort that its model does not take.
+    """
+    complete = tuple(complete_card(card) for card in cards)
+    return expanded(complete, {card.name: identity(card)[0] for card in complete if card.efforts or card.deployment_of})
 
 
 def complete_card(card: ModelCard) -> ModelCard:

@@ -77,7 +77,10 @@ def may_be_gray(breaker: Breaker) -> bool:
     """Whether there is any sign of gray failure, so that its penalty is worth reckoning; most have none."""
     if breaker.recent_seconds > SLOW_SECONDS and breaker.recent_seconds > SLOW_FACTOR * breaker.usual_seconds:
         return True
-    return any(bucket.stalls or bucket.invalid for bucket in breaker.buckets)
+    for bucket in breaker.buckets:  # noqa: SIM110 - `any` takes three times as long, at every step for every model
+        if bucket.stalls or bucket.invalid:
+            return True
+    return False
 
 
 def shut_for(state: State, seconds: float, why: str) -> str:

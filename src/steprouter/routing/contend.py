@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from ..memory.learned import Learned
 from ..memory.outcomes import HALF_LIFE_SECONDS, Counters, Tally
-from ..memory.recall import Recalled
+from ..memory.recall import Missing, Recalled
 from ..memory.session import Session
 from ..models.card import ModelCard, Tier
-from ..models.cost import Usage, cost_usd
+from ..models.cost import priced_usd
 from ..step.step import Step, StepKind
 from .availability import Availability
-from .odds import Odds, Prior, odds
-from .policy import OUTPUT_TOKENS, RECOVER_PATIENCE, Policy
+from .efforts import at_length, expected_tokens, prior_at
+from .odds import Prior, odds
+from .plan_cost import Speaker
+from .policy import RECOVER_PATIENCE, Policy
 from .predict import NOTHING_FORETOLD, Foretold
-from .priors import TIER_SUCCESS, prior_of
+from .priors import TIER_SUCCESS
 from .sufficiency import Contender, Fate
 
 KNOWN_ANSWERS = 3
@@ -66,24 +68,18 @@ def knowledge(recalled: Recalled, now: float) -> Knowledge:
     near, taught = recalled.section("neighbours"), recalled.section("learned")
     learned = taught if isinstance(taught, Learned) else Learned()
     counted = counters if isinstance(counters, Counters) else Counters()
+    said: Mapping[str, Masses] = {}
+    if not isinstance(near, Missing):
+        from ..memory.neighbours import evidence  # brings NumPy, which whoever has neighbours has already
+
+        said = evidence(near, now, learned.aged)
     return Knowledge(
         session=session if isinstance(session, Session) else Session(),
         counters=counted,
         lengths=usual_lengths(counted),
-        near=evidence_of(near, learned, now) if isinstance(near, Mapping) and near else {},
+        near=said,
         learned=learned,
     )
-
-
-def evidence_of(near: Mapping[str, Any], learned: Learned, now: float) -> dict[str, Masses]:
-    """What neighbours say of each model; what it did before it changed says less."""
-    from ..memory.neighbours import evidence  # brings NumPy, which whoever has neighbours has already
-
-    found = {}
-    for model, rows in near.items():
-        before, half_lives = learned.aging(model)
-        found[model] = evidence(rows, now, aged_before=before, aged_half_lives=half_lives)
-    return found
 
 
 def tier_of(card: ModelCard) -> Tier:
@@ -125,29 +121,20 @@ def families(cards: Iterable[ModelCard]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(names) for names in found.values() for name in names}
 
 
-def tallies_of(names: Iterable[str], tallies: Mapping[str, Tally]) -> list[Tally]:
-    """What was counted of models, as far as anything was."""
-    return [tallies[name] for name in names if name in tallies]
-
-
-def summed(masses: Iterable[Masses]) -> Masses:
-    """Several masses as one."""
+def summed(masses: Mapping[str, Masses], names: Sequence[str]) -> Masses:
+    """The masses of several models as one."""
+    if len(names) == 1:
+        return masses.get(names[0], NOTHING)
     successes = failures = 0.0
-    for good, bad in masses:
+    for name in names:
+        good, bad = masses.get(name, NOTHING)
         successes, failures = successes + good, failures + bad
     return successes, failures
 
 
-def odds_of(names: Sequence[str], prior: Prior, known: Knowledge, now: float, *, at_node: bool) -> Odds:
-    """What is thought of a model at a step, the outcomes of all its deployments together."""
-    counters = known.counters
-    node = summed(one.masses(now) for one in tallies_of(names, counters.node)) if at_node else None
-    return odds(
-        prior,
-        kind=summed(one.masses(now) for one in tallies_of(names, counters.kind)),
-        node=node,
-        near=summed(known.near.get(name, NOTHING) for name in names),
-    )
+def masses_at(tallies: Mapping[str, Tally], now: float) -> dict[str, Masses]:
+    """What was counted of each model, as it weighs at `now`."""
+    return {name: tally.masses(now) for name, tally in tallies.items()}
 
 
 def is_labelled(counters: Counters, model: str) -> bool:
@@ -170,8 +157,11 @@ def untold(cards: Iterable[ModelCard], known: Knowledge) -> frozenset[str]:
 
 def usual_lengths(counters: Counters) -> dict[str, float]:
     """Tokens of an answer of each model that has answered such steps often enough, on average."""
-    known = {name: one.output_tokens for name, one in counters.kind.items() if is_known(one)}
-    return {name: length for name, length in known.items() if length > 0}
+    return {
+        name: one.output_tokens
+        for name, one in counters.kind.items()
+        if one.seen >= KNOWN_ANSWERS and one.output_tokens > 0
+    }
 
 
 def output_tokens(card: ModelCard, step: Step, lengths: Mapping[str, float], foretold: float | None = None) -> int:
@@ -180,11 +170,11 @@ def output_tokens(card: ModelCard, step: Step, lengths: Mapping[str, float], for
     A model that has not answered such steps yet is taken to be as wordy as those that have: a guess for the one beside
     a measurement of the other would compare nothing.
     """
-    usual = OUTPUT_TOKENS[step.kind]
+    usual = expected_tokens(card, step.kind)
     if (own := lengths.get(card.name) or foretold) is not None:
         usual = round(own)
     elif lengths:
-        usual = round(sum(lengths.values()) / len(lengths))
+        usual = at_length(card, sum(lengths.values()) / len(lengths))
     return min(usual, step.needs.output_tokens or usual)
 
 
@@ -206,23 +196,21 @@ def warm_tokens(card: ModelCard, step: Step, session: Session) -> int:
     return min(warm.tokens, step.needs.input_tokens)
 
 
-def expected_usd(
-    card: ModelCard,
-    step: Step,
-    known: Knowledge,
-    foretold: Foretold = NOTHING_FORETOLD,
-    *,
-    example_tokens: int = 0,
-) -> float | None:
-    """Expected cost of `step` on `card`, its prompt cache counted; None where the price is unknown."""
-    read = warm_tokens(card, step, known.session)
-    usage = Usage(
-        input_tokens=step.needs.input_tokens + example_tokens,
-        output_tokens=output_tokens(card, step, known.lengths, foretold.expects(card.name).output_tokens),
-        cache_read_tokens=read,
-        estimated=True,
-    )
-    return cost_usd(usage, card.price)
+def speaker(card: ModelCard, step: Step, known: Knowledge, foretold: Foretold = NOTHING_FORETOLD) -> Speaker | None:
+    """What asking a model depends on; None where its price is unknown."""
+    if card.price is None:
+        return None
+    length = output_tokens(card, step, known.lengths, foretold.expects(card.name).output_tokens)
+    return Speaker(price=card.price, warm_tokens=warm_tokens(card, step, known.session), output_tokens=length)
+
+
+def expected_usd(speaker: Speaker | None, step: Step, *, example_tokens: int = 0) -> float | None:
+    """Expected cost of `step` by itself, the model's prompt cache counted; None where the price is unknown."""
+    if speaker is None:
+        return None
+    read = speaker.warm_tokens
+    fresh = step.needs.input_tokens + example_tokens - read
+    return priced_usd(speaker.price, fresh=fresh, read=read, output=speaker.output_tokens)
 
 
 def contenders(
@@ -249,53 +237,62 @@ def contenders(
         foretold: What a trained predictor says of them; the step-kind table is asked of those it does not know.
     """
     floor, kin, at = tier_floor(step, policy), families(able), step.started_at
-    counters, at_node = known.counters, step.place.node is not None
-    trust = known.learned.weight(str(step.kind))
+    counters, learned = known.counters, known.learned
+    of_kind = masses_at(counters.kind, at)
+    of_node = None if step.place.node is None else masses_at(counters.node, at)
+    trust = learned.weight(str(step.kind))
     standard = next(tier_of(card) for card in able if card.name == reference)
-    incumbent = incumbent_of(step, known.session)
-    on = next((tier_of(card).rank for card in able if card.name == incumbent), 0)
+    barred = barriers(step, able=able, policy=policy, known=known, reference=reference, now=now)
     found = []
     for card in able:
         name, tier = card.name, tier_of(card)
-        prior = trusted(foretold.priors.get(name), trust) or prior_of(tier, floor, standard)
-        if prior.is_vouched and name != reference and has_drifted(name, known.learned, at):
+        prior = trusted(foretold.priors.get(name), trust) or prior_at(card.effort, tier, floor, standard)
+        if prior.is_vouched and name != reference and has_drifted(name, learned, at):
             prior = Prior(success=TIER_SUCCESS[tier])  # what the table says of its tier, it has disproved
+        whole = kin[name]  # what is known of one deployment is known of its model
+        node = None if of_node is None else summed(of_node, whole)
         tally = counters.kind.get(name)
         found.append(
             Contender(
                 model=name,
-                odds=odds_of(kin[name], prior, known, at, at_node=at_node),
+                odds=odds(prior, kind=summed(of_kind, whole), node=node, near=summed(known.near, whole)),
                 usd=costs[name],
                 seconds=tally.seconds if is_known(tally) else foretold.expects(name).seconds or 0.0,
                 rank=tier.rank,
                 is_vouched=prior.is_vouched,
-                barred=barrier(card, step, policy, known, floor=floor, incumbent_rank=on, reference=reference, now=now),
+                barred=barred.get(name),
             )
         )
     return found
 
 
-def barrier(
-    card: ModelCard,
+def barriers(
     step: Step,
+    *,
+    able: Sequence[ModelCard],
     policy: Policy,
     known: Knowledge,
-    *,
-    floor: Tier,
-    incumbent_rank: int,
     reference: str,
     now: Availability,
-) -> Fate | None:
-    """Why a model may not be first whatever its odds; the reference may, if its provider can be asked."""
-    name, rank = card.name, tier_of(card).rank
-    if name in now.late:
-        return Fate.LATE
-    if name == reference:
-        return None
-    if rank < floor.rank and (step.kind in policy.kinds or is_worn_out(step)):
-        return Fate.BELOW
-    if known.learned.is_frozen(name):
-        return Fate.FROZEN
-    if known.session.escalation >= ESCALATIONS:
-        return Fate.REFUSED
-    return Fate.WEAKER if is_recovering(step) and rank < incumbent_rank else None
+) -> dict[str, Fate]:
+    """Why models may not be first whatever their odds; the reference may, if its provider can be asked."""
+    incumbent = incumbent_of(step, known.session)
+    highest = next((tier_of(card).rank for card in able if card.name == incumbent), 0) if is_recovering(step) else 0
+    least = tier_floor(step, policy).rank if step.kind in policy.kinds or is_worn_out(step) else 0
+    is_hard = known.session.escalation >= ESCALATIONS
+    found = {}
+    for card in able:
+        name, rank = card.name, tier_of(card).rank
+        if name in now.late:
+            found[name] = Fate.LATE
+        elif name == reference:
+            continue
+        elif rank < least:
+            found[name] = Fate.BELOW
+        elif known.learned.is_frozen(name):
+            found[name] = Fate.FROZEN
+        elif is_hard:
+            found[name] = Fate.REFUSED
+        elif rank < highest:
+            found[name] = Fate.WEAKER
+    return found

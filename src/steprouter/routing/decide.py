@@ -24,11 +24,13 @@ from .contend import (
     incumbent_of,
     is_labelled,
     knowledge,
+    speaker,
     tier_floor,
     tier_of,
     untold,
 )
 from .decision import Candidate, Decision
+from .efforts import strength
 from .filters import lacks
 from .policy import Policy
 from .predict import NOTHING_FORETOLD, Foretold
@@ -81,15 +83,14 @@ def decide(
     examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
     known = knowledge(recalled, step.started_at)
     well = [card for card in cards if refused.get(card.name) is None or refused[card.name] == now.out.get(card.name)]
-    costs = {
-        card.name: expected_usd(card, step, known, foretold, example_tokens=tokens_of(examples, card)) for card in well
-    }
+    speakers = {card.name: speaker(card, step, known, foretold) for card in well}
+    costs = {name: expected_usd(one, step, example_tokens=tokens_of(examples, name)) for name, one in speakers.items()}
     reference = reference_card(able, policy)
     spare = left_out(able, costs, reference, conditions, now, is_routed=policy.mode == "route")
     free = [card for card in able if card.name not in spare]
-    planned = session_costs(well, step, known, foretold, costs)
+    planned = session_costs(speakers, step, known, costs)
     loss = loss_of(step, policy, rule, narrowed)
-    asked = Asked(step=step, policy=policy, loss=loss, known=known, costs=planned, foretold=foretold)
+    asked = Asked(step=step, policy=policy, loss=loss, known=known, costs=planned, alone=costs, foretold=foretold)
     choice = chosen(free, asked, now)
     ordered = balanced(in_order(free, choice, now), costs, conditions, now, step)
     told = Standing(
@@ -149,6 +150,7 @@ class Asked:
         loss: What the step may lose on the reference's chance of success.
         known: What memory holds.
         costs: What each model is expected to cost the session.
+        alone: What this step costs on each by itself.
         foretold: What a trained predictor says.
     """
 
@@ -157,6 +159,7 @@ class Asked:
     loss: float
     known: Knowledge
     costs: Mapping[str, float | None]
+    alone: Mapping[str, float | None]
     foretold: Foretold
 
 
@@ -191,6 +194,7 @@ def stakes(asked: Asked, reference: str) -> Stakes:
         is_irreversible=step.kind in policy.critical,
         is_labelled=is_labelled(asked.known.counters, reference),
         seconds_left=seconds_left(step, policy),
+        second_usd=asked.alone[reference],
     )
 
 
@@ -207,9 +211,9 @@ def seconds_left(step: Step, policy: Policy) -> float | None:
     return min(limits, default=None)
 
 
-def tokens_of(examples: Mapping[str, Example], card: ModelCard) -> int:
+def tokens_of(examples: Mapping[str, Example], model: str) -> int:
     """What a shown example adds to a model's prompt."""
-    example = examples.get(card.name)
+    example = examples.get(model)
     return example.lesson.tokens if example is not None and example.shown else 0
 
 
@@ -346,7 +350,7 @@ def refusal(card: ModelCard, step: Step, rule: Rule | None, barred: Mapping[str,
     if rule is not None and (objection := rule.objection(card)) is not None:
         return f"not allowed by rule {rule.name!r}: {objection}"
     pinned = step.place.metadata.get("steprouter_model")
-    if isinstance(pinned, str) and pinned != card.name:
+    if isinstance(pinned, str) and pinned not in (card.name, card.deployment):
         return f"the caller asked for {pinned!r}"
     return lacks(card, step.needs) or barred.get(card.name)
 
@@ -369,7 +373,9 @@ def examples_for(step: Step, able: Sequence[ModelCard], rule: Rule | None, recal
 def reference_card(able: Sequence[ModelCard], policy: Policy) -> ModelCard:
     """The model savings are counted against: the stated one if it is able, else the strongest able one."""
     stated = next((card for card in able if card.name == policy.reference), None)
-    return stated or max(able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else -1.0))
+    return stated or max(
+        able, key=lambda card: (tier_of(card).rank, card.price.output if card.price else -1.0, strength(card))
+    )
 
 
 def candidate(

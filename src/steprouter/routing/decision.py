@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..memory.lessons import Example
 from ..models.card import Tier
+from .consultation import Consultation
 from .routes import RouteScore
 from .sufficiency import Fate, Weighed
 
@@ -60,6 +61,7 @@ class Decision:
         propensity: Probability with which this order was chosen; 1 where nothing was drawn.
         route: Name of the semantic route that the step took, if any.
         route_scores: The semantic routes it is most like, the best first, three at most.
+        tie_break: What came of asking a model for the route; None where nothing was left open, or nobody is asked.
     """
 
     candidates: tuple[Candidate, ...]
@@ -72,6 +74,7 @@ class Decision:
     propensity: float = 1.0
     route: str | None = None
     route_scores: tuple[RouteScore, ...] = ()
+    tie_break: Consultation | None = None
 
     @property
     def kept(self) -> tuple[Candidate, ...]:

@@ -30,25 +30,32 @@ def lacks(card: ModelCard, needs: Needs) -> str | None:
     An unknown ability is not a missing one: the catalogue cannot know every model, and a refusal costs the
     user a model, while a failed attempt costs one failover.
     """
-    can = card.abilities
-    wanted = (
-        (needs.tools and card.tools == "native", can.tools, "cannot call tools"),
-        (needs.parallel_tools, can.parallel_tools, "cannot call tools in parallel"),
-        (needs.forced_tool and card.tools == "native", can.tool_choice, "cannot be forced to call a tool"),
-        (needs.json_schema, can.json_schema, "cannot keep to a JSON schema"),
-        (needs.images, can.images, "cannot read images"),
-        (needs.audio, can.audio, "cannot read audio"),
-        (needs.files, can.files, "cannot read documents"),
-    )
-    for needed, able, words in wanted:
-        if needed and able is False:
-            return words
+    if (unable := lacks_ability(card, needs)) is not None:
+        return unable
     for tool in needs.builtin_tools:
         if not runs_builtin(card, tool):
             return f"does not know the provider's own tool {tool!r}"
     if needs.output_tokens and card.max_output_tokens and needs.output_tokens > card.max_output_tokens:
         return f"answers with at most {card.max_output_tokens} tokens, {needs.output_tokens} were asked for"
     return lacks_window(card, needs)
+
+
+def lacks_ability(card: ModelCard, needs: Needs) -> str | None:
+    """What `card` is known not to be able to do that the step needs, in words."""
+    can, is_native = card.abilities, card.tools == "native"
+    if is_native and needs.tools and can.tools is False:
+        return "cannot call tools"
+    if needs.parallel_tools and can.parallel_tools is False:
+        return "cannot call tools in parallel"
+    if is_native and needs.forced_tool and can.tool_choice is False:
+        return "cannot be forced to call a tool"
+    if needs.json_schema and can.json_schema is False:
+        return "cannot keep to a JSON schema"
+    if needs.images and can.images is False:
+        return "cannot read images"
+    if needs.audio and can.audio is False:
+        return "cannot read audio"
+    return "cannot read documents" if needs.files and can.files is False else None
 
 
 def runs_builtin(card: ModelCard, tool: str) -> bool:

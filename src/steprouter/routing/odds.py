@@ -66,20 +66,23 @@ def odds(
         near: Outcomes at similar steps, by their nearness.
     """
     successes, failures = prior.strength * prior.success, prior.strength * (1 - prior.success)
-    own = node or (0.0, 0.0)
-    # What was counted at the node itself is not counted a second time as what is known of its kind.
-    successes, failures = successes + max(0.0, kind[0] - own[0]), failures + max(0.0, kind[1] - own[1])
-    if node is not None:
+    if node is None:
+        successes, failures = successes + kind[0], failures + kind[1]
+    else:
+        # What was counted at the node itself is not counted a second time as what is known of its kind.
+        successes, failures = successes + max(0.0, kind[0] - node[0]), failures + max(0.0, kind[1] - node[1])
         successes, failures = at_most(KIND_STRENGTH, successes, failures)
-        successes, failures = successes + own[0], failures + own[1]
+        successes, failures = successes + node[0], failures + node[1]
     successes, failures = at_most(COUNTED_STRENGTH, successes, failures)
     successes, failures = successes + near[0], failures + near[1]
     total = successes + failures
     success = successes / total
-    return Odds(success=success, sd=math.sqrt(success * (1 - success) / (total + 1)), mass=sum(kind))
+    return Odds(success=success, sd=math.sqrt(success * (1 - success) / (total + 1)), mass=kind[0] + kind[1])
 
 
 def at_most(strength: float, successes: float, failures: float) -> tuple[float, float]:
     """The same share of successes, weighing no more than `strength`."""
-    factor = min(1.0, strength / (successes + failures))
-    return successes * factor, failures * factor
+    total = successes + failures
+    if total <= strength:
+        return successes, failures
+    return successes * strength / total, failures * strength / total

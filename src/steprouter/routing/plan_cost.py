@@ -1,8 +1,8 @@
 """What asking a model now costs a session: prompt caches make the next steps dearer or cheaper with it.
 
 A step that leaves the session's model finds a cold cache, and so does the way back. So a model is priced by the better
-of two plans: an excursion, one step and back, or a switch for all the steps that are left. Both are billed step by step
-as providers do: a prefix the model has seen lately is read, the rest is written, the answer is paid; what was answered
+of two plans: an excursion, one step and back, or a switch for all the steps that are left. Both are billed as providers
+do step by step: a prefix the model has seen lately is read, the rest is written, the answer is paid; what was answered
 is written with the next prompt. Totals equal a token-by-token count (tests/routing/test_plan_cost.py).
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..models.card import Price
-from ..models.cost import PER_MILLION
+from ..models.cost import priced_usd
 
 MOST_STEPS = 64
 """Steps that are looked ahead; those after them change no comparison that matters."""
@@ -39,7 +39,7 @@ class Ahead:
 
     Attributes:
         prompt_tokens: Length of this step's prompt.
-        growth_tokens: By how much a prompt is longer than the one before it.
+        growth_tokens: By how much a prompt is longer than the one before it; at least 0.
         steps: Steps that are left, this one included; at least 1.
         cools: Whether the session's model has lost its cache when it is asked again after an excursion.
     """
@@ -51,6 +51,7 @@ class Ahead:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", max(1, min(self.steps, MOST_STEPS)))
+        object.__setattr__(self, "growth_tokens", max(0, self.growth_tokens))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,43 +69,62 @@ class Plan:
     total_usd: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staying:
+    """What it costs not to leave the session's model.
+
+    Attributes:
+        total_usd: All steps that are left.
+        back_usd: All but this one, which another model answers.
+    """
+
+    total_usd: float
+    back_usd: float
+
+
 def step_usd(speaker: Speaker, prompt_tokens: int, warm_tokens: int) -> float:
-    """One step: what is warm is read, the rest written, the answer paid. Unknown cache prices count as plain input."""
-    price = speaker.price
-    read = price.input if price.cache_read is None else price.cache_read
-    write = price.input if price.cache_write is None else price.cache_write
+    """One step: what is warm is read, the rest written, the answer paid."""
     warm = min(warm_tokens, prompt_tokens)
-    return PER_MILLION * (warm * read + (prompt_tokens - warm) * write + speaker.output_tokens * price.output)
+    return priced_usd(speaker.price, read=warm, written=prompt_tokens - warm, output=speaker.output_tokens)
 
 
 def run_usd(speaker: Speaker, ahead: Ahead, *, first: int = 0, warm_tokens: int | None = None) -> float:
     """A model that answers the steps from `first` on, each prompt being warm for the next."""
-    warm = speaker.warm_tokens if warm_tokens is None else warm_tokens
-    total = 0.0
-    for number in range(first, ahead.steps):
-        prompt = ahead.prompt_tokens + number * ahead.growth_tokens
-        total += step_usd(speaker, prompt, warm)
-        warm = prompt
-    return total
+    steps, growth = ahead.steps - first, ahead.growth_tokens
+    if steps < 1:
+        return 0.0
+    prompt = ahead.prompt_tokens + first * growth
+    warm = min(speaker.warm_tokens if warm_tokens is None else warm_tokens, prompt)
+    # Each later step reads the prompt before it, `prompt` and 0, 1, 2 … times the growth, and writes the growth.
+    later = steps - 1
+    read = warm + later * prompt + growth * (later * (later - 1) // 2)
+    written, output = prompt - warm + later * growth, steps * speaker.output_tokens
+    return priced_usd(speaker.price, read=read, written=written, output=output)
 
 
-def plan(speaker: Speaker, incumbent: Speaker | None, ahead: Ahead) -> Plan:
+def staying(incumbent: Speaker, ahead: Ahead) -> Staying:
+    """What it costs not to leave a session's model, or to come back to it."""
+    warm = 0 if ahead.cools else incumbent.warm_tokens
+    return Staying(total_usd=run_usd(incumbent, ahead), back_usd=run_usd(incumbent, ahead, first=1, warm_tokens=warm))
+
+
+def plan(speaker: Speaker, incumbent: Speaker | None, ahead: Ahead, stay: Staying | None = None) -> Plan:
     """The better plan with a model.
 
     Args:
         speaker: The model.
         incumbent: The model that the session is on; None where it is on none. The speaker itself stays.
         ahead: What is before the session.
+        stay: What `staying` says of the incumbent, if that has been asked already.
     """
     switched = run_usd(speaker, ahead)
     if incumbent is None or incumbent is speaker:
         return Plan(kind="stay", usd=switched / ahead.steps, total_usd=switched)
-    stayed = run_usd(incumbent, ahead)
-    back = run_usd(incumbent, ahead, first=1, warm_tokens=0 if ahead.cools else incumbent.warm_tokens)
-    excursion = step_usd(speaker, ahead.prompt_tokens, speaker.warm_tokens) + back
-    usual = stayed / ahead.steps
+    stay = stay or staying(incumbent, ahead)
+    excursion = step_usd(speaker, ahead.prompt_tokens, speaker.warm_tokens) + stay.back_usd
+    usual = stay.total_usd / ahead.steps
     # An excursion is for one step, so all it changes is this step's; a switch is for all, so each bears its share.
-    as_excursion, as_switch = usual + excursion - stayed, switched / ahead.steps
+    as_excursion, as_switch = usual + excursion - stay.total_usd, switched / ahead.steps
     if as_excursion < as_switch:
         return Plan(kind="excursion", usd=as_excursion, total_usd=excursion)
     return Plan(kind="switch", usd=as_switch, total_usd=switched)

@@ -11,10 +11,11 @@ from ..models.card import ModelCard, Tier
 from ..step.step import StepKind
 from .content_filter import ContentFilter
 from .predict import Predictor
+from .probes import Probes
 from .resumption import Resumption
-from .routes import ROUTE_MARGIN, Route, TieBreak, check_route_models, check_routes
+from .routes import ROUTE_MARGIN, Route, TieBreak, check_route_models, check_router_name, check_routes
 from .rule_order import check_rules
-from .rules import Rule, refuse_unknown
+from .rules import Rule, names, refuse_unknown
 from .sufficiency import QUALITY_LOSS
 
 KIND_TIERS: Mapping[StepKind, Tier] = {
@@ -95,6 +96,8 @@ class Policy:
         routes_in: Name of a redisvl `SemanticRouter` that holds the routes, where they may be changed while routers
             run; None takes a name of our own.
         tie_break: Asks a model where words alone do not settle the route; None asks nobody.
+        probes: Which steps a cheaper model is asked too after the reference answered, unseen, to learn from it. None
+            asks nobody: each sends what was asked to another provider.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -120,6 +123,7 @@ class Policy:
     route_margin: float = ROUTE_MARGIN
     routes_in: str | None = None
     tie_break: TieBreak | None = None
+    probes: Probes | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(self.rules))
@@ -146,13 +150,15 @@ class Policy:
         if not isinstance(self.resume, Resumption):
             raise ConfigError(f"resume must be a Resumption, got {self.resume!r}; write Resumption(resumes=…)")
         object.__setattr__(self, "routes", tuple(self.routes))
-        if self.routes_in is not None and not self.routes_in.strip():
-            raise ConfigError(f"routes_in must name a stored router, got {self.routes_in!r}; leave it out")
+        if self.routes_in is not None:
+            check_router_name(self.routes_in)
         check_routes(self.routes, has_store=self.routes_in is not None)
         if self.tie_break is not None and not isinstance(self.tie_break, TieBreak):
             raise ConfigError(f"tie_break must be a TieBreak, got {self.tie_break!r}; write TieBreak(seconds=…)")
         if not 0 <= self.route_margin <= 1:
             raise ConfigError(f"route_margin must be between 0 and 1, got {self.route_margin!r}")
+        if self.probes is not None and not isinstance(self.probes, Probes):
+            raise ConfigError(f"probes must be a Probes, or None, got {self.probes!r}; write Probes(share=…)")
         if self.mode not in ("route", "observe"):
             raise ConfigError(f"mode must be 'route' or 'observe', got {self.mode!r}")
         if self.max_attempts < 1:
@@ -171,7 +177,12 @@ class Policy:
         check_rules(self.rules, cards, self.nodes.keys())
         for route in self.routes:
             check_route_models(route, cards)
+        if self.tie_break is not None:
+            known = {card.name for card in cards} | {tag for card in cards for tag in card.tags}
+            refuse_unknown("tie_break", "model", names(self.tie_break.models), known)
         self.content_filter.check({card.name for card in cards})
+        if self.probes is not None:
+            self.probes.check(cards)
         if self.reference is not None:
             refuse_unknown("reference", "model", {self.reference}, {card.name for card in cards})
 

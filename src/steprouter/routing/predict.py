@@ -34,7 +34,10 @@ class Expected:
 
 def expect_nothing(model: str) -> Expected:
     """Nothing is known of a model."""
-    return Expected()
+    return EXPECTED_NOTHING
+
+
+EXPECTED_NOTHING = Expected()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,13 @@ def prior_of(tier: Tier, floor: Tier, reference: Tier) -> Prior:
         reference: The tier of the model that sets the standard: nobody is better as far as is known.
     """
     if tier.rank >= reference.rank:
-        return Prior(success=REFERENCE_SUCCESS, strength=VOUCHED_STRENGTH, is_vouched=True)
+        return AS_REFERENCE
     if tier.rank >= floor.rank:
-        return Prior(success=VOUCHED_SUCCESS, strength=VOUCHED_STRENGTH, is_vouched=True)
-    return Prior(success=TIER_SUCCESS[tier])
+        return VOUCHED
+    return GUESSED[tier]
+
+
+AS_REFERENCE = Prior(success=REFERENCE_SUCCESS, strength=VOUCHED_STRENGTH, is_vouched=True)
+VOUCHED = Prior(success=VOUCHED_SUCCESS, strength=VOUCHED_STRENGTH, is_vouched=True)
+GUESSED = {tier: Prior(success=success) for tier, success in TIER_SUCCESS.items()}
+"""The only three there are, made once."""

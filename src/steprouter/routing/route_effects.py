@@ -83,6 +83,8 @@ def narrowed_by_route(able: Sequence[ModelCard], match: RouteMatch | None) -> Na
     route = None if match is None else match.route
     if match is None or route is None:
         return Narrowed()
+    if not route.narrows:
+        return Narrowed(quality_loss=route.quality_loss, told=f"{match.told}; ")
     refused = {card.name: f"not allowed by route {route.name!r}" for card in able if not route.allows(card)}
     if len(refused) == len(able):
         told = f"{match.told} ignored: it allows none of the able models; "

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from heapq import nlargest
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..memory.neighbours import products
 from .routes import ROUTE_MARGIN, SHOWN_SCORES, Route, RouteMatch, RouteScore
 
 if TYPE_CHECKING:
@@ -84,13 +84,14 @@ def match(
             own threshold, so that a paraphrase does not leave it.
         margin: That, in cosine similarity.
     """
-    scores = score(table, vector)
-    best = nlargest(SHOWN_SCORES, range(len(scores)), key=scores.__getitem__)
-    routes = table.routes
-    told = tuple(RouteScore(name=routes[r].name, score=scores[r], threshold=routes[r].threshold) for r in best)
-    reached = [row for row, route in enumerate(routes) if scores[row] >= route.threshold]
-    taken = max(reached, key=scores.__getitem__, default=None)
-    held = next((row for row, route in enumerate(routes) if route.name == previous), None)
+    scores, routes = score(table, vector), table.routes
+    best = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+    told = tuple(
+        RouteScore(name=routes[row].name, score=scores[row], threshold=routes[row].threshold)
+        for row in best[:SHOWN_SCORES]
+    )
+    taken = next((row for row in best if scores[row] >= routes[row].threshold), None)
+    held = None if previous is None else next((row for row in best if routes[row].name == previous), None)
     if held is not None and held != taken:
         rival = scores[best[0] if taken is None else taken]
         if scores[held] >= max(routes[held].threshold, rival) - margin:
@@ -102,7 +103,7 @@ def match(
 
 def score(table: RouteTable, vector: Floats) -> list[float]:
     """How like each route's examples a text is."""
-    alike = table.vectors @ vector
+    alike = products(table.vectors, vector)
     scores: list[float] = np.maximum.reduceat(alike, table.starts).tolist()
     if table.special:
         widest = min(route.threshold for route in table.routes)

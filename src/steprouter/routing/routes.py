@@ -34,6 +34,11 @@ NAME = re.compile(r"[\w](?:[\w .-]{0,62}[\w.-])?")
 """What redisvl can hold: it puts names into keys parted by colons, into tags parted by commas, and unescaped between
 single quotes into a filter."""
 
+LONGEST_ROUTER_NAME = 200
+
+OUR_KEYS = "sr:"
+"""How all keys of this library begin."""
+
 SHOWN_SCORES = 3
 """Routes whose score a decision tells."""
 
@@ -56,8 +61,8 @@ class Route:
         name: What traces call it: letters, digits, spaces, `_`, `-` and `.`, 64 at most.
         examples: What a user might say, as they would say it; 500 at most, each of at most 2 000 characters. They may
             be left out where a stored router has them (`Policy.routes_in`).
-        threshold: Cosine similarity from which a step takes the route, 0 to 1. redisvl counts distances, 0 to 2:
-            its `distance_threshold` is 1 less this.
+        threshold: Cosine similarity from which a step takes the route, -1 to below 1; 0.3 to 0.8 make sense. redisvl
+            counts distances, 0 to 2: its `distance_threshold` is 1 less this.
         aggregation: How the similarities to the examples become one score.
         kind: Settles the step's kind where structure left it open.
         models: Names or tags of the only models that may answer.
@@ -89,8 +94,10 @@ class Route:
         object.__setattr__(self, "examples", tuple(given))
         object.__setattr__(self, "models", names(self.models))
         check_examples(who, self.examples)
-        if not 0 <= self.threshold < 1:
-            raise ConfigError(f"{who}: threshold must be from 0 to below 1 (cosine similarity), got {self.threshold!r}")
+        if not -1 <= self.threshold < 1:
+            raise ConfigError(
+                f"{who}: threshold must be from -1 to below 1 (cosine similarity), got {self.threshold!r}"
+            )
         refuse_other(who, "aggregation", self.aggregation, get_args(Aggregation))
         if self.quality_loss is not None and not 0 <= self.quality_loss <= 1:
             raise ConfigError(f"{who}: quality_loss must be between 0 and 1, got {self.quality_loss!r}")
@@ -264,6 +271,23 @@ def check_routes(routes: Sequence[Route], *, has_store: bool = False) -> None:
                     f"the example {example!r} stands in the routes {other!r} and {route.name!r}, between which it "
                     "cannot tell; keep one"
                 )
+
+
+def check_router_name(name: str) -> None:
+    """Raise where a stored router cannot be called so.
+
+    An index takes in every key that begins with its name, and redisvl's `delete` deletes them.
+
+    Raises:
+        ConfigError: It is blank, too long, not to be read, or its keys would be among those of this library.
+    """
+    if not name.strip() or len(name) > LONGEST_ROUTER_NAME or not name.isprintable():
+        raise ConfigError(
+            f"routes_in must name a stored router, 1 to {LONGEST_ROUTER_NAME} characters that can be read, "
+            f"got {name[:80]!r}; leave it out"
+        )
+    if name.startswith(OUR_KEYS) or OUR_KEYS.startswith(name):
+        raise ConfigError(f"routes_in must not begin as the keys of this library do ({OUR_KEYS!r}), got {name!r}")
 
 
 def check_route_models(route: Route, cards: Sequence[ModelCard]) -> None:

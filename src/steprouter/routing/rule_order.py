@@ -58,7 +58,7 @@ def name_checks(rule: Rule, cards: Sequence[ModelCard], nodes: Collection[str]) 
     """What raises where a field of the rule names what is not there, by the field."""
     who = f"rule {rule.name!r}"
     known = {
-        "models": ("model", names(rule.models), {c.name for c in cards} | {tag for c in cards for tag in c.tags}),
+        "models": ("model", names(rule.models), {name for c in cards for name in (*c.names, *c.tags)}),
         "regions": ("region", names(rule.regions), {card.region for card in cards if card.region is not None}),
         "node": ("node", names(rule.node) if nodes else frozenset[str](), set(nodes)),
     }

@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from ..models.card import ModelCard
 from ..step.step import Step
-from .contend import Knowledge, incumbent_of, output_tokens, warm_tokens
-from .plan_cost import Ahead, Speaker, plan
-from .predict import Foretold
+from .contend import Knowledge, incumbent_of
+from .plan_cost import Ahead, Speaker, plan, staying
 
 USUAL_RESULT_TOKENS = 100
 """What comes into a conversation between two answers, while nothing is known of it: a short tool result."""
 
 
 def session_costs(
-    cards: Sequence[ModelCard],
+    speakers: Mapping[str, Speaker | None],
     step: Step,
     known: Knowledge,
-    foretold: Foretold,
     costs: Mapping[str, float | None],
 ) -> Mapping[str, float | None]:
     """For each model what this step costs with its share of what it costs the steps after it; USD.
 
     Args:
-        cards: The models.
+        speakers: The models, by name; None where a price is unknown.
         step: The step.
         known: What memory holds.
-        foretold: What a trained predictor says of answers.
         costs: What the step alone costs, which is all there is to it outside a thread.
     """
     if step.place.thread is None:
         return costs
-    speakers = {card.name: speaker(card, step, known, foretold) for card in cards}
     incumbent = speakers.get(incumbent_of(step, known.session) or "")
     coming = ahead(step, known, incumbent)
-    found = dict(costs)
-    for name, one in speakers.items():
-        if one is not None:
-            found[name] = plan(one, incumbent, coming).usd
-    return found
-
-
-def speaker(card: ModelCard, step: Step, known: Knowledge, foretold: Foretold) -> Speaker | None:
-    """A model as a plan sees it; None where its price is unknown."""
-    if card.price is None:
-        return None
-    length = output_tokens(card, step, known.lengths, foretold.expects(card.name).output_tokens)
-    return Speaker(price=card.price, warm_tokens=warm_tokens(card, step, known.session), output_tokens=length)
+    stay = None if incumbent is None else staying(incumbent, coming)
+    return {name: None if one is None else plan(one, incumbent, coming, stay).usd for name, one in speakers.items()}
 
 
 def ahead(step: Step, known: Knowledge, incumbent: Speaker | None) -> Ahead:

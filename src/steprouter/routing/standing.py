@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..models.card import ModelCard, Tier
 from ..step.step import Step
-from .availability import Availability
+from .availability import ALL_WELL, Availability
 from .contend import tier_of
 from .decision import Candidate
 from .rules import Rule
@@ -44,7 +44,9 @@ def standing(card: ModelCard, told: Standing) -> str:
     why, now = bare_standing(card, told), told.now
     if card is told.first:
         return "; ".join([why, *before_first(told)])
-    return f"{why}; {trouble}" if (trouble := now.trouble(card.name)) else why
+    if now is ALL_WELL or (trouble := now.trouble(card.name)) is None:
+        return why
+    return f"{why}; {trouble}"
 
 
 def before_first(told: Standing) -> list[str]:
@@ -60,17 +62,16 @@ def bare_standing(card: ModelCard, told: Standing) -> str:
     """Why an able model stands where it stands by its odds and its price."""
     if card is told.first:
         return first_standing(card, told)
-    row, usd = told.choice.weighed[card.name], told.costs[card.name]
-    fate = told.choice.fates[card.name]
-    if fate in FATES:
-        return FATES[fate].format(tier=tier_of(card), floor=told.floor, kind=told.step.kind)
+    row, fate = told.choice.weighed[card.name], told.choice.fates[card.name]
+    if (words := FATES.get(fate)) is not None:
+        return words.format(tier=tier_of(card), floor=told.floor, kind=told.step.kind)
     if fate is Fate.UNPROVEN:
         return f"{likely(row)}, which is not proven, and too much was ventured of late to try it now"
-    if not told.choice.is_sufficient(card.name):
-        if card.name in told.untold:
-            return f"last resort: tier {tier_of(card)} is below {told.floor} for {told.step.kind}"
-        return f"last resort: {likely(row)}, {told.choice.target:.0%} are needed"
-    return dearer(usd, told.costs[told.first.name], told.first.name)
+    if row.is_sufficient:
+        return dearer(told.costs[card.name], told.costs[told.first.name], told.first.name)
+    if card.name in told.untold:
+        return f"last resort: tier {tier_of(card)} is below {told.floor} for {told.step.kind}"
+    return f"last resort: {likely(row)}, {told.choice.target:.0%} are needed"
 
 
 FATES = {

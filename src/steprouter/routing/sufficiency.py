@@ -144,6 +144,8 @@ class Stakes:
         is_irreversible: Whether nothing unproven may be tried.
         is_labelled: Whether steps of this kind get labels that tell more than that nobody complained.
         seconds_left: Until the step's deadline; None where there is none.
+        second_usd: What it costs to ask the reference after another model's answer was refused: this step alone, on
+            what its provider still caches of it. None takes what the reference costs as the first.
     """
 
     reference: str
@@ -157,6 +159,7 @@ class Stakes:
     is_irreversible: bool = False
     is_labelled: bool = True
     seconds_left: float | None = None
+    second_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,6 +336,7 @@ def weigh(contenders: Sequence[Contender], stakes: Stakes, penalties: Mapping[st
     target = min(HIGHEST_TARGET, optimistic) - STEP_LOSSES * stakes.quality_loss
     dearest = max((c.usd for c in contenders if c.usd is not None), default=0.0)
     reference_usd = dearest if reference.usd is None else reference.usd
+    second_usd = reference_usd if stakes.second_usd is None else stakes.second_usd
     failure_usd = stakes.value_of_failure_usd
     if failure_usd is None:
         failure_usd = LOSS_PRICE * reference_usd / loss_allowed
@@ -343,7 +347,7 @@ def weigh(contenders: Sequence[Contender], stakes: Stakes, penalties: Mapping[st
             success, sd, escalation = standard, own.sd, 0.0
         else:
             success, sd, escalation = with_checks(one.odds, stakes.checks, after)
-        usd = None if one.usd is None else one.usd + escalation * reference_usd
+        usd = None if one.usd is None else one.usd + escalation * second_usd
         loss = max(0.0, standard - success)
         price = math.inf if usd is None else usd * penalties.get(one.model, 1.0) + failure_usd * loss
         rows[one.model] = Weighed(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..models.effort import LEVELS
 from .faults import Rejection
 from .request import Headers, Request
 
@@ -88,6 +89,7 @@ def read_request(raw: bytes, headers: Mapping[str, str]) -> Request:
     check_tools(body)
     check_response_format(body)
     check_numbers(body)
+    check_effort(body.get("reasoning_effort"), "reasoning_effort")
     limit = body.get("max_completion_tokens")
     return Request(
         model=body["model"],
@@ -105,6 +107,13 @@ def read_request(raw: bytes, headers: Mapping[str, str]) -> Request:
         headers=Headers(headers),
         extra={name: value for name, value in body.items() if name not in READ},
     )
+
+
+def check_effort(effort: Any, at: str) -> None:
+    """Refuse a level of thought that no model has; which of them a model takes is for its script to say."""
+    if effort is not None and effort not in LEVELS:
+        said = f"Invalid value: {effort!r}. Supported values are: {', '.join(map(repr, LEVELS))}."
+        raise reject(said, at, "invalid_value")
 
 
 def stop_sequences(stop: Any) -> tuple[str, ...]:

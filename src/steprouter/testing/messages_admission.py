@@ -28,7 +28,7 @@ READ = frozenset(
         "tools",
     }
 )
-"""Fields that become attributes of `Request`."""
+"""Fields that become attributes of `Request`; what else is said of the output is among its `extra` too."""
 
 PASSED = frozenset(
     {
@@ -65,6 +65,9 @@ FIELDS: Mapping[str, frozenset[str]] = {
 }
 """Which fields a block may have beside its type."""
 
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+LEAST_BUDGET_TOKENS = 1024
+
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
@@ -87,6 +90,8 @@ def read_messages_request(raw: bytes, headers: Mapping[str, str]) -> Request:
     check_fields(body)
     system = read_system(body.get("system"))
     said = read_conversation(body["messages"])
+    check_output(body.get("output_config"))
+    check_thinking(body)
     tools = read_tools(body.get("tools") or [])
     wanted = (body.get("output_config") or {}).get("format") or body.get("output_format")
     return Request(
@@ -101,7 +106,7 @@ def read_messages_request(raw: bytes, headers: Mapping[str, str]) -> Request:
         temperature=body.get("temperature"),
         stop=tuple(body.get("stop_sequences") or ()),
         headers=headers,
-        extra={name: value for name, value in body.items() if name in PASSED},
+        extra={name: value for name, value in body.items() if name in PASSED or name == "output_config"},
         format="messages",
     )
 
@@ -130,6 +135,60 @@ def check_fields(body: Mapping[str, Any]) -> None:
     stop = body.get("stop_sequences") or []
     if not isinstance(stop, list) or not all(isinstance(text, str) and text.strip() for text in stop):
         raise refuse("stop_sequences: each stop sequence must contain non-whitespace")
+
+
+def check_output(config: Any) -> None:
+    """Refuse what is unknown about the output; which efforts a model takes is for its script to say."""
+    for name in config or ():
+        if name not in ("effort", "format", "task_budget"):
+            raise refuse(f"output_config.{name}: Extra inputs are not permitted")
+    effort = (config or {}).get("effort")
+    if effort is not None and effort not in EFFORTS:
+        raise refuse("output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
+
+
+def check_thinking(body: Mapping[str, Any]) -> None:
+    """Refuse thoughts that are ill-configured, or that do not go with what else is asked."""
+    thinking = body.get("thinking")
+    if thinking is None:
+        return
+    mode = thinking.get("type") if isinstance(thinking, dict) else None
+    if mode not in ("adaptive", "disabled", "enabled"):
+        raise refuse(
+            f"thinking: Input tag '{mode}' found using 'type' does not match any of the expected tags: "
+            "'adaptive', 'disabled', 'enabled'"
+        )
+    if mode != "enabled":
+        return
+    budget = thinking.get("budget_tokens")
+    if budget is None:
+        raise refuse("thinking.enabled.budget_tokens: Field required")
+    if isinstance(budget, bool) or not isinstance(budget, int) or budget < LEAST_BUDGET_TOKENS:
+        raise refuse(f"thinking.enabled.budget_tokens: Input should be greater than or equal to {LEAST_BUDGET_TOKENS}")
+    if budget >= body["max_tokens"]:
+        raise refuse("`max_tokens` must be greater than `thinking.budget_tokens`.")
+    if body.get("temperature") not in (None, 1):
+        raise refuse("`temperature` may only be set to 1 when thinking is enabled.")
+    if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
+        raise refuse("Thinking may not be enabled when tool_choice forces tool use.")
+    check_loop(body["messages"])
+
+
+def check_loop(messages: list[dict[str, Any]]) -> None:
+    """Refuse to think amid a loop of tools that was begun without thoughts."""
+    begun = None
+    for index, message in reversed(list(enumerate(messages))):
+        kinds = [block.get("type") for block in blocks_of(message) if isinstance(block, dict)]
+        if message["role"] == "assistant":
+            begun = (index, kinds[0] if kinds else None)
+        elif "tool_result" not in kinds:
+            break
+    if begun is not None and messages[-1]["role"] == "user" and begun[1] not in ("thinking", "redacted_thinking"):
+        raise refuse(
+            f"messages.{begun[0]}.content.0.type: Expected `thinking` or `redacted_thinking`, but found "
+            f"`{begun[1]}`. When `thinking` is enabled, a final `assistant` message must start with a thinking block "
+            "(preceeding the lastmost set of `tool_use` and `tool_result` blocks)."  # codespell:ignore preceeding
+        )
 
 
 def read_system(system: Any) -> list[dict[str, Any]]:

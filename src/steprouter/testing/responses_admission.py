@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from .admission import TOOL_NAME, Rejected, parsed, reject
+from .admission import TOOL_NAME, Rejected, check_effort, parsed, reject
 from .request import Headers, Request
 
 READ = frozenset(
@@ -58,6 +58,7 @@ def read_responses_request(raw: bytes, headers: Mapping[str, str]) -> Request:
         raise reject("Missing required parameter: 'model'.", "model", "missing_required_parameter")
     check_names(body)
     check_numbers(body)
+    check_effort((body.get("reasoning") or {}).get("effort"), "reasoning.effort")
     messages = read_input(body.get("input"))
     if body.get("instructions"):
         messages.insert(0, {"role": "system", "content": body["instructions"]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..answering.agreement import Probed
 from ..answering.attempt import Attempt
 from ..answering.failures import Failure
 from ..answering.progress import Passed, Progress
@@ -12,7 +13,9 @@ from ..answering.resume import Resumed
 from ..memory.lessons import Example
 from ..models.card import Price
 from ..models.cost import Usage, cost_usd
+from ..routing.consultation import Consultation
 from ..routing.decision import Candidate, Decision
+from ..routing.routes import RouteScore
 from ..step.step import Step
 from .record import (
     AttemptRecord,
@@ -23,6 +26,7 @@ from .record import (
     ResumedRecord,
     RouteRecord,
     SkippedRecord,
+    TieBreakRecord,
     Trace,
 )
 
@@ -37,15 +41,19 @@ def make_trace(
     prices: Mapping[str, Price | None],
     seconds: float,
     degraded: Sequence[str] = (),
+    probe: Probed | None = None,
 ) -> Trace:
-    """The trace of `step`; `prices` by model name, `seconds` for the whole step."""
+    """The trace of `step`; `prices` by model name, `seconds` for the whole step. A probe saves nothing."""
     attempts = progress.made
     costs = [cost_usd(a.usage, prices.get(a.model)) for a in attempts]
-    known = [usd for usd in costs if usd is not None]
-    cost = sum(known) if len(known) == len(costs) else None
+    asked = decision.tie_break
+    parts = costs if asked is None else [asked.usd, *costs]
+    known = [usd for usd in parts if usd is not None]
+    cost = sum(known) if len(known) == len(parts) else None
     price = prices.get(decision.reference) if decision.reference else None
-    reference_cost = cost_usd(message_usage(answered_by), price) if answered_by else None
+    reference_cost = cost_usd(message_usage(answered_by), price) if answered_by and probe is None else None
     examples = decision.examples
+    waited = progress.waited_seconds + (0.0 if asked is None else asked.seconds)
     return Trace(
         step_id=step.id,
         started_at=step.started_at,
@@ -62,9 +70,8 @@ def make_trace(
         reason=decision.reason,
         rule=decision.rule,
         route=decision.route,
-        route_scores=tuple(
-            RouteRecord(name=one.name, score=one.score, threshold=one.threshold) for one in decision.route_scores
-        ),
+        route_scores=tuple(route_record(one) for one in decision.route_scores),
+        tie_break=None if asked is None else tie_break_record(asked),
         candidates=tuple(candidate_record(c) for c in decision.candidates),
         attempts=tuple(
             attempt_record(a, usd, examples.get(a.model), is_earlier=a is progress.left)
@@ -78,10 +85,17 @@ def make_trace(
         cost_usd=cost,
         reference_cost_usd=reference_cost,
         saved_usd=None if cost is None or reference_cost is None else reference_cost - cost,
+        probe_of=None if probe is None else probe.of,
+        score=None if probe is None else probe.score,
         seconds=seconds,
-        router_seconds=max(0.0, seconds - progress.waited_seconds - answering_seconds(progress.attempts)),
+        router_seconds=max(0.0, seconds - waited - answering_seconds(progress.attempts)),
         degraded=tuple(degraded),
     )
+
+
+def route_record(score: RouteScore) -> RouteRecord:
+    """How near a route was as the trace keeps it."""
+    return RouteRecord(name=score.name, score=score.score, threshold=score.threshold)
 
 
 def candidate_record(candidate: Candidate) -> CandidateRecord:
@@ -107,6 +121,23 @@ def candidate_record(candidate: Candidate) -> CandidateRecord:
         expected_usd=candidate.expected_usd,
         lesson_tokens=candidate.lesson_tokens,
         **figures,
+    )
+
+
+def tie_break_record(asked: Consultation) -> TieBreakRecord:
+    """What came of asking for a route as the trace keeps it."""
+    return TieBreakRecord(
+        between=asked.between,
+        route=asked.route,
+        model=asked.model,
+        why=asked.why,
+        known=asked.is_known,
+        began_seconds=asked.began_seconds,
+        seconds=asked.seconds,
+        input_tokens=asked.usage.input_tokens,
+        output_tokens=asked.usage.output_tokens,
+        estimated=asked.usage.estimated,
+        cost_usd=asked.usd,
     )
 
 

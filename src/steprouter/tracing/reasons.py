@@ -41,6 +41,8 @@ MESSAGE = "the content filter's fallback message"
 
 def in_short(trace: Trace) -> str:
     """Why this model answered, or why none did."""
+    if trace.probe_of is not None:
+        return f"probe: {trace.outcome}"
     if trace.model is None:
         return unanswered(trace)
     answer = trace.answer

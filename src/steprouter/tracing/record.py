@@ -82,6 +82,36 @@ class RouteRecord(Part):
     threshold: float
 
 
+class TieBreakRecord(Part):
+    """What came of asking a model for the route that a step's words left open; neither question nor answer is kept.
+
+    Attributes:
+        between: The routes it was to choose between, the nearest first.
+        route: The one it chose; None if it chose none of them, or nothing came of asking.
+        model: Whom was asked; None if nobody was.
+        why: Why the words alone decided; empty where the model's answer counts.
+        known: The same had been asked before, so nobody was asked again.
+        began_seconds: When it was asked, counted from the beginning of the step.
+        seconds: How long it took.
+        input_tokens: The question.
+        output_tokens: The answer, reasoning included.
+        estimated: The provider did not report the tokens; they are estimated.
+        cost_usd: What they cost; None where the price is unknown.
+    """
+
+    between: tuple[str, ...]
+    route: str | None = None
+    model: str | None = None
+    why: str = ""
+    known: bool = False
+    began_seconds: float = 0.0
+    seconds: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: bool = False
+    cost_usd: float | None = 0.0
+
+
 class FailureRecord(Part):
     """Why an attempt gave no answer; `text` is what the provider said, shortened and without keys."""
 
@@ -229,6 +259,7 @@ class Trace(Part):
         rule: The rule that matched, if any.
         route: The semantic route that the step took, if any.
         route_scores: The semantic routes it was most like, the best first.
+        tie_break: What came of asking a model for the route; None where nothing was left open, or nobody is asked.
         candidates: Every model, in the order of the decision.
         attempts: What was tried, in order.
         passed: Models that could not be asked, in order.
@@ -237,9 +268,12 @@ class Trace(Part):
         target: The chance of success that was sufficient; None where nothing was weighed.
         ventured: What the decision was expected to lose against the reference, where an unproven model was tried.
         propensity: Probability with which the decision was made; 1 where nothing was drawn.
-        cost_usd: All attempts together; None if the price of any is unknown.
+        cost_usd: All attempts and the tie-break together; None if the price of any is unknown.
         reference_cost_usd: What the answering attempt's tokens would have cost on the reference.
         saved_usd: The difference, with its honest sign; None if either is unknown.
+        probe_of: The step that it is a probe of: what a cheaper model, `model`, would have answered, which nobody saw.
+            `outcome` says how that compares with what was given. It is no step of its thread, but costs what it costs.
+        score: What memory was told of a probe's answer, from 0, wrong, to 1, as good; None where nothing was.
         seconds: The whole step.
         router_seconds: The router's own part of it.
         degraded: What was broken on the way.
@@ -263,6 +297,7 @@ class Trace(Part):
     rule: str | None = None
     route: str | None = None
     route_scores: tuple[RouteRecord, ...] = ()
+    tie_break: TieBreakRecord | None = None
     candidates: tuple[CandidateRecord, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
     passed: tuple[PassedRecord, ...] = ()
@@ -274,6 +309,8 @@ class Trace(Part):
     cost_usd: float | None = None
     reference_cost_usd: float | None = None
     saved_usd: float | None = None
+    probe_of: str | None = None
+    score: float | None = None
     seconds: float = 0.0
     router_seconds: float = 0.0
     degraded: tuple[str, ...] = ()
@@ -292,10 +329,12 @@ class Trace(Part):
 
     @property
     def input_tokens_billed(self) -> int:
-        """Prompt tokens of all attempts."""
-        return sum(a.input_tokens for a in self.attempts)
+        """Prompt tokens of all attempts and of the tie-break."""
+        asked = 0 if self.tie_break is None else self.tie_break.input_tokens
+        return asked + sum(a.input_tokens for a in self.attempts)
 
     @property
     def output_tokens_billed(self) -> int:
-        """Answer tokens of all attempts."""
-        return sum(a.output_tokens for a in self.attempts)
+        """Answer tokens of all attempts and of the tie-break."""
+        said = 0 if self.tie_break is None else self.tie_break.output_tokens
+        return said + sum(a.output_tokens for a in self.attempts)

@@ -25,7 +25,7 @@ from .reasons import (
     result,
     waited_seconds,
 )
-from .record import AttemptRecord, CandidateRecord, FeedbackRecord, PassedRecord, ResumedRecord, Trace
+from .record import AttemptRecord, CandidateRecord, FeedbackRecord, PassedRecord, ResumedRecord, TieBreakRecord, Trace
 from .totals import Totals, comparison
 from .wording import duration, in_and_out, listed, money, name, number_of, percent, visible
 
@@ -44,6 +44,19 @@ ENDINGS = {
     "deadline": "the time it may take was over",
     "exhausted": "every model that might be tried failed",
 }
+
+COMPARISONS = {
+    "the same": "it said the same as was given",
+    "other arguments": "it called the same tools with other arguments",
+    "other calls": "it called other tools, or none",
+    "other words": "it said something else",
+    "insufficient": "it failed a check",
+    "judged": "a judge compared it with what was given",
+    "not judged": "nothing could be said of it",
+    "failed": "the call failed",
+    "cancelled": "it was ended when the router was closed",
+}
+"""What came of a probe, by the outcome of its trace."""
 
 HELD_BY = {"budget": "a budget", "limit": "a limit", "breaker": "its circuit breaker"}
 
@@ -84,6 +97,9 @@ def headline(trace: Trace, number: int | None) -> Text:
 
 def told(trace: Trace) -> str:
     """What a step came to."""
+    if trace.probe_of is not None:
+        asked = f"a probe of step {visible(trace.probe_of, 80)} asked {name(probed_model(trace))} too, unseen"
+        return f"{asked}; {COMPARISONS.get(trace.outcome, visible(trace.outcome))}"
     if trace.cache == "hit":
         return f"answered from the cache, with an answer of {name(trace.model)}"
     clauses = [fate(one) for one in trace.attempts if one is not trace.answer]
@@ -94,6 +110,11 @@ def told(trace: Trace) -> str:
     if happened:
         return f"{happened}, so {manner(trace)}"
     return first_choice(trace)
+
+
+def probed_model(trace: Trace) -> str | None:
+    """The model that a probe asked."""
+    return trace.model or next((attempt.model for attempt in trace.attempts), None)
 
 
 def fate(attempt: AttemptRecord) -> str:
@@ -315,8 +336,10 @@ def facts_of(trace: Trace) -> Iterable[tuple[str, str]]:
     yield "kind", f"{name(trace.kind)}, because {visible(trace.kind_from)}" if trace.kind_from else ""
     yield "rule", visible(trace.rule) if trace.rule else ""
     yield "route", routes_told(trace)
+    yield "tie-break", "" if trace.tie_break is None else tie_break_told(trace.tie_break)
     yield "prompt", f"~{trace.input_tokens} tokens when the decision was made" if trace.input_tokens else ""
-    yield "cost", comparison(Totals.of([trace]), references)
+    yield "cost", comparison(Totals.of([trace]), references) if trace.probe_of is None else money(trace.cost_usd)
+    yield "worth", "" if trace.score is None else f"{trace.score:.2f}, as memory was told"
     part = f" and {duration(waited)} of waiting" if waited else ""
     yield "time", f"{duration(trace.seconds)}, of which the router's own {duration(trace.router_seconds)}{part}"
     yield "cache", "" if trace.cache == "off" else trace.cache
@@ -335,6 +358,17 @@ def routes_told(trace: Trace) -> str:
         return ""
     near = ", ".join(f"{name(one.name)} {one.score:.2f} of {one.threshold:.2f}" for one in trace.route_scores)
     return f"{name(trace.route) if trace.route else 'none'}{f' ({near})' if near else ''}"
+
+
+def tie_break_told(asked: TieBreakRecord) -> str:
+    """Who was asked for the route that the words left open, and what came of it."""
+    between = listed([name(route) for route in asked.between])
+    if asked.model is None:
+        return f"the words alone decided about {between}: {visible(asked.why)}"
+    took = f"in {duration(asked.seconds)} for {money(asked.cost_usd)}"
+    when = "had been asked the same before" if asked.known else f"was asked {took}"
+    came = visible(asked.why) if asked.why else f"it chose {name(asked.route) if asked.route else 'none of them'}"
+    return f"{name(asked.model)} {when}, about {between}: {came}"
 
 
 def verdict(feedback: FeedbackRecord) -> str:

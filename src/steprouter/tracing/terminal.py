@@ -17,7 +17,7 @@ from rich.text import Text
 from .columns import Column, FittingTable, cells
 from .reasons import in_short
 from .record import Trace
-from .totals import Totals, comparison
+from .totals import Totals, comparison, numbered
 from .wording import duration, in_and_out, money, name, number_of, percent, visible
 
 
@@ -55,10 +55,11 @@ def steps_table(traces: Sequence[Trace]) -> RenderableType:
 
 def step_columns(traces: Sequence[Trace]) -> tuple[Column, ...]:
     """The columns of the table of steps, in reading order."""
-    sums = Totals.of(traces)
+    lines = numbered(traces)
+    traces, sums = [trace for _, trace in lines], Totals.of(traces)
     tokens = in_and_out(sum(t.input_tokens_billed for t in traces), sum(t.output_tokens_billed for t in traces))
     return (
-        Column(header="#", cells=cells((str(n) for n in range(1, len(traces) + 1)), "dim"), right=True),
+        Column(header="#", cells=cells(("" if n is None else str(n) for n, _ in lines), "dim"), right=True),
         Column(header="node", cells=cells(name(t.node) for t in traces), rank=4, least=8),
         Column(header="kind", cells=cells(name(t.kind) for t in traces), rank=3),
         Column(header="model", cells=tuple(model_cell(t) for t in traces), least=8, foot="total"),
@@ -68,7 +69,7 @@ def step_columns(traces: Sequence[Trace]) -> tuple[Column, ...]:
         Column(header="cost", cells=cells(money(t.cost_usd) for t in traces), foot=money(sums.cost_usd), right=True),
         Column(
             header="reference",
-            cells=cells(money(t.reference_cost_usd) for t in traces),
+            cells=cells("–" if t.probe_of is not None else money(t.reference_cost_usd) for t in traces),
             foot=money(sums.reference_usd),
             rank=8,
             right=True,
@@ -93,12 +94,16 @@ def step_columns(traces: Sequence[Trace]) -> tuple[Column, ...]:
 def model_cell(trace: Trace) -> Text:
     """Who answered."""
     if trace.model is None:
-        return Text("none", style="red")
+        return Text("none", style="red" if trace.probe_of is None else "dim")
+    if trace.probe_of is not None:
+        return Text(name(trace.model), style="dim")
     return Text(name(trace.model), style="green" if trace.outcome == "sufficient" else "yellow")
 
 
 def saved_cell(trace: Trace) -> Text:
     """What a step saved, in per cent where that means something."""
+    if trace.probe_of is not None:
+        return Text("–", style="dim")
     lost = trace.saved_usd is not None and trace.saved_usd < 0
     return Text(saving(trace.saved_usd, trace.reference_cost_usd), style="red" if lost else "")
 
@@ -121,18 +126,22 @@ def tries(trace: Trace) -> str:
 
 def why_cell(trace: Trace) -> Text:
     """Why this model answered, or why none did, in a few words."""
+    if trace.probe_of is not None:
+        return Text(visible(in_short(trace), WHY_CHARACTERS), style="dim")
     style = "red" if trace.model is None else "" if trace.outcome == "sufficient" else "yellow"
     return Text(visible(in_short(trace), WHY_CHARACTERS), style=style)
 
 
 def summary(traces: Sequence[Trace]) -> Text:
     """The steps in one sentence: who answered how many, what it cost, what it saved."""
-    answered = Counter(trace.model for trace in traces)
+    steps = [trace for trace in traces if trace.probe_of is None]
+    answered, probes = Counter(trace.model for trace in steps), len(traces) - len(steps)
     parts = [f"{n} on {name(model)}" for model, n in answered.most_common() if model is not None]
     parts += [f"{answered[None]} without an answer"] if answered[None] else []
+    parts += [f"beside them {number_of(probes, 'probe')}"] if probes else []
     references = sorted({name(trace.reference) for trace in traces if trace.reference is not None})
     return Text(
-        f"{number_of(len(traces), 'step')}, {', '.join(parts)}: {comparison(Totals.of(traces), references)}.",
+        f"{number_of(len(steps), 'step')}, {', '.join(parts)}: {comparison(Totals.of(traces), references)}.",
         style="bold",
     )
 

@@ -14,10 +14,10 @@ class Totals:
     """Sums over steps; None where a part is unknown.
 
     Attributes:
-        cost_usd: What was paid, failed attempts and unanswered steps included.
+        cost_usd: What was paid, failed attempts, unanswered steps and probes included.
         known_usd: The part of it that is known.
         reference_usd: What the answers would have cost on the reference. A step without an answer adds
-            nothing, so that money burnt on it counts against us.
+            nothing, so that money burnt on it counts against us; nor does a probe.
         unpriced: Models that were called and have no known price.
     """
 
@@ -30,7 +30,7 @@ class Totals:
     def of(cls, traces: Sequence[Trace]) -> Totals:
         """The totals of these steps."""
         costs = [trace.cost_usd for trace in traces]
-        references = [t.reference_cost_usd for t in traces if t.model is not None]
+        references = [t.reference_cost_usd for t in traces if t.model is not None and t.probe_of is None]
         return cls(
             cost_usd=total(costs),
             known_usd=sum(usd for usd in costs if usd is not None),
@@ -43,6 +43,17 @@ class Totals:
         """The difference, with its honest sign."""
         known = self.cost_usd is not None and self.reference_usd is not None
         return self.reference_usd - self.cost_usd if known else None  # type: ignore[operator]  # known
+
+
+def numbered(traces: Sequence[Trace]) -> list[tuple[int | None, Trace]]:
+    """Traces with the numbers of the steps among them, from 1; a probe has none, and stands behind its step."""
+    steps, probes = [t for t in traces if t.probe_of is None], {t.probe_of: t for t in traces if t.probe_of is not None}
+    found: list[tuple[int | None, Trace]] = []
+    for number, step in enumerate(steps, 1):
+        found.append((number, step))
+        if (probe := probes.pop(step.step_id, None)) is not None:
+            found.append((None, probe))
+    return [*((None, probe) for probe in probes.values()), *found]  # of steps that are kept no longer
 
 
 def total(sums: Sequence[float | None]) -> float | None:

@@ -264,3 +264,35 @@ def test_a_call_without_usage_of_an_unknown_model_settles_what_was_claimed(conne
     assert isinstance(gate.reserve(STEP, unknown, NOW), Granted)
     gate.settle((Attempt(id="u", model="unpriced", usage=Usage(input_tokens=100)),), (), NOW)
     assert gate.ledger.shares(STEP, NOW)["tokens"] == pytest.approx(0.1)
+
+
+def of_efforts(connection: Connection) -> Gate:
+    deployments = {"small@low": "small", "small@high": "small"}
+    return Gate(SharedHealth(connection, lambda: KEYS, dict.fromkeys(PRICES, "settings")), None, PRICES, deployments)
+
+
+def test_efforts_of_one_model_are_as_well_as_their_deployment(connection: Connection) -> None:
+    gate = of_efforts(connection)
+    gate.began("small@low", "a", NOW)
+    assert gate.seen(NOW)["small@high"].in_flight == 1
+    gate.ended(replace(failed(FailureKind.AUTH, status=401), id="a", model="small@low"), NOW)
+    refused = gate.reserve(STEP, replace(claim("b"), model="small@high"), NOW)
+    assert isinstance(refused, Refused)
+    assert refused.why == "out until its configuration changes: auth 401"
+    gate.readmit("small@high", NOW)
+    assert isinstance(gate.reserve(STEP, replace(claim("c"), model="small@low"), NOW), Granted)
+
+
+def test_an_effort_that_is_refused_is_out_alone_until_it_or_its_model_is_let_in_again(connection: Connection) -> None:
+    gate = of_efforts(connection)
+    for name in ("small@low", "small"):
+        one = replace(failed(FailureKind.UNSUPPORTED, status=400), id=f"a {name}", model="small@low")
+        gate.began("small@low", one.id, NOW)
+        gate.settle((one,), (), NOW)
+        seen = gate.seen(NOW)
+        assert str(seen["small@low"].out).startswith("its effort is refused")
+        assert (seen["small@high"].out, seen["small"].out) == (None, None)
+        assert isinstance(gate.reserve(STEP, replace(claim(f"b {name}"), model="small@low"), NOW), Refused)
+        assert isinstance(gate.reserve(STEP, replace(claim(f"c {name}"), model="small@high"), NOW), Granted)
+        gate.readmit(name, NOW)
+        assert gate.seen(NOW)["small@low"].out is None

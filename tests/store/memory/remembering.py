@@ -117,4 +117,4 @@ def evidence_of(memory: Recollection, whose: str, text: str) -> Any:
     else:
         here = memory.redis().snapshots.refresh_now(whose, "chat")
     assert not isinstance(here, Missing), here
-    return {model: evidence(near, NOW + 100) for model, near in nearest(here, EMBEDDER.embed(text)).items()}
+    return evidence(nearest(here, EMBEDDER.embed(text)), NOW + 100, {})

@@ -375,7 +375,7 @@ def test_nothing_is_left_of_a_router_whose_store_broke(breakable: BreakableServe
         breakable.signal(signal.SIGSTOP)
         round_of(router)
         breakable.signal(signal.SIGCONT)
-        eventually(lambda: router.engine.connection.degraded is None, seconds=HEALED_SECONDS)
+        eventually(lambda: router.engine.connection.degraded is None)
         round_of(router)
         router.close()
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +17,6 @@ from steprouter.errors import StoreError
 from steprouter.memory.recall import Missing
 from steprouter.store import Connection, connect
 from steprouter.store.embedded import EmbeddedServer
-from steprouter.store.embedded.find import find
 from steprouter.store.memory.index import (
     Building,
     Indexes,
@@ -103,23 +100,6 @@ def settled(state: Callable[[], object]) -> object:
     while isinstance(found, Building):
         found = state()
     return found
-
-
-@pytest.fixture
-def plain(data_dir: Path, runtime_dir: None) -> Iterator[Connection]:
-    """A server without the search module."""
-    program = find(remember_in=data_dir)
-    assert program is not None
-    socket = Path(os.environ["XDG_RUNTIME_DIR"]) / "plain"  # short enough for a socket
-    words = [program.program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no"]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as running:
-        while not socket.exists():
-            assert running.poll() is None
-        connection = connect(f"unix://{socket}", deadline_seconds=5.0)
-        yield connection
-        connection.close()
-        running.terminate()
-    socket.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("spec", [outcomes_index(SPACE), lessons_index(SPACE), cache_index(SPACE)])

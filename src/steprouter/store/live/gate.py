@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from steprouter.answering.attempt import Attempt
 from steprouter.answering.breaker import State
 from steprouter.answering.claims import Claim, Grant, Granted, Refused
-from steprouter.answering.health import WELL, Conditions
+from steprouter.answering.failures import FailureKind
+from steprouter.answering.health import WELL, Conditions, Health
 from steprouter.answering.hedge import HedgeBudget
 from steprouter.answering.pacing import MOST_RETRIES, RetryBudget
 from steprouter.answering.resume import Rung, refused_prefill
@@ -35,16 +37,50 @@ class Gate:
         health: The deployments.
         ledger: Budgets and limits; None where there are none.
         prices: Of each model by name; None is unknown.
+        deployments: Which deployment each model is an effort of, by name; the others are deployments themselves.
     """
 
-    def __init__(self, health: SharedHealth, ledger: Ledger | None, prices: Mapping[str, Price | None]) -> None:
+    def __init__(
+        self,
+        health: SharedHealth,
+        ledger: Ledger | None,
+        prices: Mapping[str, Price | None],
+        deployments: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.health = health
+        self.deployments = dict(deployments)
         self.ledger = ledger
         self.prices = dict(prices)
         self.lock = Lock()
         self.retries = RetryBudget()
         self.hedges = HedgeBudget()
         self.no_prefill: set[str] = set()
+        self.unsupported: dict[str, str] = {}
+
+    def deployment(self, model: str) -> str:
+        """What a model shares with itself at other efforts."""
+        return self.deployments.get(model, model)
+
+    def seen(self, now: float) -> Mapping[str, Health]:
+        """The health of every model by name: that of its deployment, unless its own effort was refused."""
+        known = self.health.health(now)
+        if not self.deployments:
+            return known
+        seen = {**known, **{model: known.get(base, WELL) for model, base in self.deployments.items()}}
+        return seen | {model: replace(seen[model], out=why) for model, why in self.unsupported.items()}
+
+    def readmit(self, model: str, now: float) -> None:
+        """Let a model in again that was out; its deployment with all its efforts, or only an effort that was refused.
+
+        Raises:
+            ConfigError: There is no such model.
+            StoreError: The store is away; in this process it is in again.
+        """
+        if self.unsupported.pop(model, None) is not None:
+            return
+        for one in [one for one, base in self.deployments.items() if base == model]:
+            self.unsupported.pop(one, None)
+        self.health.readmit(self.deployment(model), now)
 
     def conditions(self, step: Step, recalled: Recalled, now: float) -> Conditions:
         """What is known of all deployments and of the step's budgets, what a recall brought included."""
@@ -53,7 +89,7 @@ class Gate:
             retries, hedges = self.retries.refilled(now).tokens, self.hedges
         near = () if self.ledger is None else self.near(self.ledger, step, recalled.section("budget"), now)
         return Conditions(
-            deployments=self.health.health(now),
+            deployments=self.seen(now),
             retries=retries,
             hedges=hedges,
             near=near,
@@ -75,7 +111,7 @@ class Gate:
         found: Grant | None = None
         is_probe = False
         try:
-            found = self.health.admit(claim.model, claim.reservation, now)
+            found = self.health.admit(self.deployment(claim.model), claim.reservation, now)
             if isinstance(found, Granted) and self.ledger is not None:
                 is_probe, found = found.is_probe, None
                 found = with_probe(self.ledger.reserve(step, claim, now), is_probe=is_probe)
@@ -91,7 +127,7 @@ class Gate:
         found: Grant | None = None
         is_probe = False
         try:
-            found = await self.health.aadmit(claim.model, claim.reservation, now)
+            found = await self.health.aadmit(self.deployment(claim.model), claim.reservation, now)
             if isinstance(found, Granted) and self.ledger is not None:
                 is_probe, found = found.is_probe, None
                 found = with_probe(await self.ledger.areserve(step, claim, now), is_probe=is_probe)
@@ -115,11 +151,11 @@ class Gate:
             return
         self.unspend(claim)
         if is_probe:
-            self.health.ended(claim.reservation, Attempt(model=claim.model), now)
+            self.health.ended(claim.reservation, Attempt(model=self.deployment(claim.model)), now)
 
     def refusal(self, claim: Claim, now: float) -> Refused | None:
         """What this process itself has against a call."""
-        health = self.health.health(now).get(claim.model, WELL)
+        health = self.seen(now).get(claim.model, WELL)
         if health.out is not None:
             return Refused(by="breaker", name=claim.model, why=f"out until its configuration changes: {health.out}")
         if health.limited_until > now:
@@ -155,15 +191,16 @@ class Gate:
 
     def began(self, model: str, attempt: str, now: float) -> None:
         """A call is under way."""
-        self.health.began(model, attempt, now)
+        self.health.began(self.deployment(model), attempt, now)
 
     def ended(self, attempt: Attempt, now: float) -> str | None:
         """A call has ended; why its circuit opened with that, if it did. Told twice it counts once."""
         if attempt.failure is not None:
             self.pay(attempt, now)  # what it did not use may be what the next call needs
-        before = self.health.health(now).get(attempt.model, WELL).breaker.state
+        deployment = self.deployment(attempt.model)
+        before = self.health.health(now).get(deployment, WELL).breaker.state
         self.health.ended(attempt.id, attempt, now)
-        after = self.health.health(now).get(attempt.model, WELL).breaker
+        after = self.health.health(now).get(deployment, WELL).breaker
         return after.why if after.state is State.OPEN and before is not State.OPEN else None
 
     def pay(self, attempt: Attempt, now: float) -> None:
@@ -186,7 +223,10 @@ class Gate:
             self.pay(attempt, now)
             is_prefill = attempt.resumed is not None and attempt.resumed.rung is Rung.PREFILL
             if is_prefill and attempt.failure is not None and refused_prefill(attempt.failure):
-                self.no_prefill.add(attempt.model)
+                here = self.deployment(attempt.model)
+                self.no_prefill |= {attempt.model, *(m for m, base in self.deployments.items() if base == here)}
+            if attempt.failure is not None and attempt.failure.kind is FailureKind.UNSUPPORTED:
+                self.unsupported[attempt.model] = f"its effort is refused: {attempt.failure.text[:160]}"
         for reservation in unused:
             self.release(reservation, now)
 

@@ -199,8 +199,8 @@ def orders(
                 ignores_budgets=claim.ignores_budgets,
                 counters=shared,
                 limits=limits or NO_LIMITS,
-                rate=keys.deployment("rate", claim.model),
-                calls=keys.deployment("calls", claim.model),
+                rate=keys.deployment("rate", claim.deployment or claim.model),
+                calls=keys.deployment("calls", claim.deployment or claim.model),
             )
         )
     return tuple(made)
