@@ -278,6 +278,7 @@ class Routed:
             seconds=shape.seconds,
             expected=decision.expected,
             charge=decision.charge,
+            reference=decision.reference,
         )
         memory.remember(remember(ended, self.prices, KEY), self.now)
         if self.setup.told:
@@ -414,11 +415,16 @@ def figures(told: Sequence[Told], always: Sequence[Told], reference: str) -> Fig
     )
 
 
+LIMITED = Policy(session_overrun=TOO_DEAR - 1)
+
 SETUPS: Mapping[str, Setup] = {
     "StepRouter, no check": Setup(),
     "StepRouter, check": Setup(checks=CHECK),
     "StepRouter, no check, verdicts told": Setup(told=True),
     "StepRouter, check, verdicts told": Setup(checks=CHECK, told=True),
+    "StepRouter, check, limit": Setup(checks=CHECK, policy=LIMITED),
+    "StepRouter, check, verdicts told, limit": Setup(checks=CHECK, told=True, policy=LIMITED),
+    "StepRouter, no check, verdicts told, limit": Setup(told=True, policy=LIMITED),
 }
 
 

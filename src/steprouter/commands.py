@@ -300,6 +300,7 @@ class Outcome:
             material=self.material,
             expected=decision.expected,
             charge=decision.charge,
+            reference=decision.reference,
             route=decision.route,
             asked_usd=0.0 if decision.tie_break is None else decision.tie_break.usd,
             probe=self.probe,

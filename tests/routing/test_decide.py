@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steprouter.errors import NoAbleModel
+from steprouter.memory.calibration import Calibration
 from steprouter.memory.learned import Learned, Ledger
+from steprouter.memory.neighbours import Near, Nearest
 from steprouter.memory.outcomes import Counters, Tally
 from steprouter.memory.recall import NOT_KEPT, Recalled
 from steprouter.memory.session import Session
@@ -290,6 +293,24 @@ def test_a_prediction_weighs_less_while_texts_are_of_another_sort():
     )
     assert calm.success == ringing.success == pytest.approx(0.9)
     assert ringing.sd > 1.5 * calm.sd
+
+
+def test_only_counts_are_believed_where_chances_were_far_off():
+    rows = 40
+    near = Near(
+        cosines=np.ones(rows, np.float32),
+        scores=np.zeros(rows),
+        weights=np.ones(rows),
+        at=np.full(rows, of(StepKind.PLAN).started_at),
+        sessions=np.arange(rows),
+    )
+    near = Nearest(rows=near, models=("low",), ends=(rows,))
+    for error, nearest in ((0.05, True), (0.2, False)):
+        learned = Learned(ledger=Ledger(decisions=500), calibrations={"plan": Calibration(error=error)})
+        known = Recalled(sections={"learned": learned, "neighbours": near})
+        found = decide(of(StepKind.PLAN), CARDS, Policy(), known).candidate("low").weighed.odds
+        alone = decide(of(StepKind.PLAN), CARDS, Policy(), Recalled(sections={"learned": learned}))
+        assert (found != alone.candidate("low").weighed.odds) == nearest
 
 
 def test_the_length_that_was_foretold_is_in_the_price_until_the_models_own_is_known():

@@ -166,6 +166,7 @@ class PolicyFields(Fields):
     quality_loss: float = QUALITY_LOSS
     quality_losses: dict[StepKind, float] = Field(default_factory=dict)
     value_of_failure_usd: float | None = None
+    session_overrun: float | None = None
     critical: tuple[StepKind, ...] = ()
     reference: str | None = None
     mode: Literal["route", "observe"] = "route"

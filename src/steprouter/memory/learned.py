@@ -17,12 +17,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
+from .calibration import Calibration
 from .labels import Label, Source
 from .outcomes import Counters, Remembered
 from .shift import Shift
 from .verifier import Verifier, answered, prior, relabelled
 
-__all__ = ["Drift", "Gain", "Learned", "Ledger", "Noted", "Pace", "Shift", "Verifier"]
+__all__ = ["Calibration", "Drift", "Gain", "Learned", "Ledger", "Noted", "Pace", "Shift", "Verifier"]
 
 GAMMA = 0.998
 """What is left of the charges after each decision: the ledger looks at the last 500 or so."""
@@ -227,6 +228,7 @@ class Learned:
         verifiers: By kind of step.
         paces: By node; under "" the steps outside nodes.
         shifts: By kind of step.
+        calibrations: By kind of step.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
@@ -234,6 +236,7 @@ class Learned:
     verifiers: Mapping[str, Verifier] = field(default_factory=dict)
     paces: Mapping[str, Pace] = field(default_factory=dict)
     shifts: Mapping[str, Shift] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     def remaining_steps(self, node: str | None, done: int) -> float:
         """Steps that a session will still have at a node, this one included; at least 1.
@@ -269,7 +272,13 @@ class Learned:
     def weight(self, kind: str) -> float:
         """How far predictors that were trained before may be trusted at a kind of step, above 0 to 1."""
         shift = self.shifts.get(kind)
-        return SHIFTED if shift is not None and shift.ringing else 1.0
+        is_new = shift is not None and shift.ringing
+        return SHIFTED if is_new or self.is_off(kind) else 1.0
+
+    def is_off(self, kind: str) -> bool:
+        """Whether chances at a kind of step were so far off of late that only what was counted is believed."""
+        calibration = self.calibrations.get(kind)
+        return calibration is not None and calibration.is_off
 
     def verifier(self, kind: str) -> Verifier:
         """How good the checks are at a kind of step, by what is thought beforehand where nothing is known."""
@@ -302,6 +311,7 @@ class Learned:
             verifiers={**self.verifiers, **newer.verifiers},
             paces=used_last({**self.paces, **newer.paces}, NODES),
             shifts={**self.shifts, **newer.shifts},
+            calibrations={**self.calibrations, **newer.calibrations},
         )
 
 
@@ -355,6 +365,8 @@ def corrected(learned: Learned, outcome: Remembered, new: Label, note: Noted, no
 def told(learned: Learned, outcome: Remembered, label: Label, note: Noted, now: float) -> tuple[Learned, Noted]:
     """Tells a model's drift, once for each verdict: the first that says something, and a better one that differs.
 
+    How far chances are off is told of the first one only.
+
     What the first one added is not taken out again, as the statistic does not remember what it cut off at 0.
     """
     verdict = label.score >= GOOD
@@ -363,5 +375,8 @@ def told(learned: Learned, outcome: Remembered, label: Label, note: Noted, now: 
     drift = learned.drift.get(outcome.model, Drift()).fed(
         outcome.expected, label.score, decisions=learned.ledger.decisions, now=now
     )
-    drifts = used_last({**learned.drift, outcome.model: drift}, MODELS)
-    return replace(learned, drift=drifts), replace(note, told=verdict)
+    drifts, calibrations = used_last({**learned.drift, outcome.model: drift}, MODELS), learned.calibrations
+    if note.told is None:
+        calibration = calibrations.get(outcome.kind, Calibration()).after(outcome.expected, label.score)
+        calibrations = {**calibrations, outcome.kind: calibration}
+    return replace(learned, drift=drifts, calibrations=calibrations), replace(note, told=verdict)

@@ -10,7 +10,7 @@ from ..answering.agreement import Probed
 from ..answering.answer import Answer, ToolCall
 from ..answering.attempt import Attempt
 from ..models.card import Price
-from ..models.cost import cost_usd
+from ..models.cost import cost_usd, priced_usd
 from ..models.tokens import estimate_tokens
 from ..step.digests import call_digest
 from ..step.read import signature
@@ -77,6 +77,7 @@ class Ended:
         material: What there is to learn; None where lessons are not kept.
         expected: With which probability each model was expected to answer well, when the step was decided.
         charge: What the choice was charged to the ledger; 0 for a proven one.
+        reference: The model that set the standard, if the step was decided.
         route: The semantic route that it took, if any.
         asked_usd: What asking a model for that route cost; None where that is not known.
         probe: What came of it as a probe of a step; None for a step.
@@ -92,6 +93,7 @@ class Ended:
     material: Material | None = field(default=None, repr=False)
     expected: Mapping[str, float] = field(default_factory=dict)
     charge: float = 0.0
+    reference: str | None = None
     route: str | None = None
     asked_usd: float | None = 0.0
     probe: Probed | None = None
@@ -113,7 +115,7 @@ def remember(ended: Ended, prices: Mapping[str, Price | None], key: bytes) -> Re
         tenant=place.tenant,
         thread=place.thread,
         user=place.user,
-        session=None if place.thread is None else session_update(ended, costs, key),
+        session=None if place.thread is None else session_update(ended, costs, key, prices.get(ended.reference or "")),
         outcomes=outcomes(ended, costs, key),
         labels=earlier_labels(ended.step, ended.recalled, key),
         draft=None if ended.material is None else draft_with_vector(ended.material.draft, ended.vector),
@@ -166,11 +168,19 @@ def draft_with_vector(draft: Draft | None, vector: bytes | None) -> Draft | None
     return replace(draft, lesson=replace(draft.lesson, vector=vector))
 
 
-def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> SessionUpdate:
-    """What the step adds to its session."""
+def session_update(ended: Ended, costs: Sequence[float | None], key: bytes, standard: Price | None) -> SessionUpdate:
+    """What the step adds to its session.
+
+    Args:
+        ended: The step.
+        costs: What each attempt cost.
+        key: Keys the digests of its tool calls.
+        standard: The reference's price.
+    """
     step, given = ended.step, ended.answered_by
     spent = [ended.asked_usd, *costs]
     known = [usd for usd in spent if usd is not None]
+    is_known = len(known) == len(spent)
     calls = given.answer.tool_calls if given is not None and given.answer is not None else ()
     return SessionUpdate(
         decided=Decided(
@@ -185,16 +195,30 @@ def session_update(ended: Ended, costs: Sequence[float | None], key: bytes) -> S
             calls=tuple(call_digest(signature(call.name, call.args), key) for call in calls),
             asked=step.trail.asked,
             before=step.trail.before,
-            usd=sum(known) if len(known) == len(spent) else None,
+            usd=sum(known) if is_known else None,
             route=ended.route,
         ),
         errors=step.evidence.consecutive_errors,
+        reference_usd=reference_usd(ended, standard) if is_known else None,
         escalated=any(attempt.answer is not None and attempt.problems for attempt in ended.attempts),
         warm=warm_prefix(step, given, ended.examples),
         input_tokens=given.usage.input_tokens if given else step.needs.input_tokens,
         output_tokens=given.usage.output_tokens if given else 0,
         seconds=ended.seconds,
     )
+
+
+def reference_usd(ended: Ended, standard: Price | None) -> float | None:
+    """What the reference would have cost, had it answered all steps of the session; None where nobody answered.
+
+    Its provider would have cached what any model's has of the session.
+    """
+    given, step, session = ended.answered_by, ended.step, ended.recalled.section("session")
+    if given is None or standard is None:
+        return None
+    usage = given.usage
+    read = min(session.shared_tokens(step), usage.input_tokens) if isinstance(session, Session) else 0
+    return priced_usd(standard, read=read, written=usage.input_tokens - read, output=usage.output_tokens)
 
 
 def warm_prefix(step: Step, given: Attempt | None, examples: Mapping[str, Example]) -> Warm | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ..step.step import Step
+
 RECENT = 16
 """Decisions a session remembers: more than any loop that repetition detection looks for, 3 kB in Redis."""
 
@@ -92,6 +94,7 @@ class Session:
         errors: Failed rounds of tool calls at its end.
         escalation: Steps whose first answer was not sufficient, less those since whose was; never below 0.
         spent_usd: All steps whose cost is known, together.
+        reference_usd: What the reference would have cost at the steps whose cost is known, had it answered all.
         unpriced: Steps whose cost is not known.
         warm: Prompt prefixes that are probably cached, by model.
         recent: The last steps, newest first.
@@ -104,11 +107,18 @@ class Session:
     errors: int = 0
     escalation: int = 0
     spent_usd: float = 0.0
+    reference_usd: float = 0.0
     unpriced: int = 0
     warm: Mapping[str, Warm] = field(default_factory=dict)
     recent: tuple[Decided, ...] = ()
     shape: Shape = field(default_factory=Shape)
     updated_at: float = 0.0
+
+    def shared_tokens(self, step: Step) -> int:
+        """How much of the step's prompt a provider would still cache that had answered all of the session's steps."""
+        alive = (one for one in self.warm.values() if one.until > step.started_at)
+        known = (one.tokens for one in alive if step.trail.begins_with(one.digest, one.messages))
+        return min(max(known, default=0), step.needs.input_tokens)
 
     def called(self, signature: str) -> int:
         """How many of the recent steps made the tool call with this digest."""
@@ -126,6 +136,7 @@ class SessionUpdate:
     Attributes:
         decided: The step.
         errors: Failed rounds of tool calls at the end of its prompt.
+        reference_usd: What the reference would have cost; None if that, or what the step cost, is not known.
         escalated: Whether an answer was not sufficient and a stronger model was asked.
         warm: The prefix its answering model has now cached; None if no model answered.
         input_tokens: Prompt of the answering attempt.
@@ -135,6 +146,7 @@ class SessionUpdate:
 
     decided: Decided
     errors: int = 0
+    reference_usd: float | None = None
     escalated: bool = False
     warm: Warm | None = None
     input_tokens: int = 0
@@ -158,6 +170,7 @@ def advance(session: Session, update: SessionUpdate) -> Session:
         errors=update.errors if is_newest else session.errors,
         escalation=session.escalation + 1 if update.escalated else max(0, session.escalation - 1),
         spent_usd=session.spent_usd + (decided.usd or 0.0),
+        reference_usd=session.reference_usd + (update.reference_usd or 0.0),
         unpriced=session.unpriced + (decided.usd is None),
         warm=warmed(session.warm, decided.model, update.warm),
         recent=tuple(sorted((decided, *session.recent), key=lambda d: (d.at, d.step_id), reverse=True)[:RECENT]),

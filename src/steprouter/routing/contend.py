@@ -223,6 +223,7 @@ def contenders(
     reference: str,
     now: Availability,
     foretold: Foretold,
+    risky: frozenset[str] = frozenset(),
 ) -> list[Contender]:
     """What a choice among `able` models is made from.
 
@@ -235,14 +236,16 @@ def contenders(
         reference: The model that sets the standard.
         now: What stands in the way of models.
         foretold: What a trained predictor says of them; the step-kind table is asked of those it does not know.
+        risky: Models that might make the session too dear.
     """
     floor, kin, at = tier_floor(step, policy), families(able), step.started_at
     counters, learned = known.counters, known.learned
     of_kind = masses_at(counters.kind, at)
     of_node = None if step.place.node is None else masses_at(counters.node, at)
     trust = learned.weight(str(step.kind))
+    near = {} if learned.is_off(str(step.kind)) else known.near
     standard = next(tier_of(card) for card in able if card.name == reference)
-    barred = barriers(step, able=able, policy=policy, known=known, reference=reference, now=now)
+    barred = barriers(step, able=able, policy=policy, known=known, reference=reference, now=now, risky=risky)
     found = []
     for card in able:
         name, tier = card.name, tier_of(card)
@@ -255,7 +258,7 @@ def contenders(
         found.append(
             Contender(
                 model=name,
-                odds=odds(prior, kind=summed(of_kind, whole), node=node, near=summed(known.near, whole)),
+                odds=odds(prior, kind=summed(of_kind, whole), node=node, near=summed(near, whole)),
                 usd=costs[name],
                 seconds=tally.seconds if is_known(tally) else foretold.expects(name).seconds or 0.0,
                 rank=tier.rank,
@@ -274,6 +277,7 @@ def barriers(
     known: Knowledge,
     reference: str,
     now: Availability,
+    risky: frozenset[str],
 ) -> dict[str, Fate]:
     """Why models may not be first whatever their odds; the reference may, if its provider can be asked."""
     incumbent = incumbent_of(step, known.session)
@@ -293,6 +297,8 @@ def barriers(
             found[name] = Fate.FROZEN
         elif is_hard:
             found[name] = Fate.REFUSED
+        elif name in risky:
+            found[name] = Fate.OVERRUN
         elif rank < highest:
             found[name] = Fate.WEAKER
     return found

@@ -32,6 +32,7 @@ from .contend import (
 from .decision import Candidate, Decision
 from .efforts import strength
 from .filters import lacks
+from .plan_cost import Speaker
 from .policy import Policy
 from .predict import NOTHING_FORETOLD, Foretold
 from .route_effects import Narrowed, narrowed_by_route
@@ -39,6 +40,7 @@ from .routes import RouteMatch
 from .rule_order import first_match
 from .rules import Rule
 from .session_cost import session_costs
+from .session_limit import too_dear_at_worst
 from .standing import Standing, because, standing
 from .sufficiency import Checks, Choice, Stakes, allowance, choose
 
@@ -83,14 +85,10 @@ def decide(
     examples = examples_for(step, able, rule, recalled) if policy.mode == "route" else {}
     known = knowledge(recalled, step.started_at)
     well = [card for card in cards if refused.get(card.name) is None or refused[card.name] == now.out.get(card.name)]
-    speakers = {card.name: speaker(card, step, known, foretold) for card in well}
-    costs = {name: expected_usd(one, step, example_tokens=tokens_of(examples, name)) for name, one in speakers.items()}
-    reference = reference_card(able, policy)
+    asked = considered(step, policy, loss_of(step, policy, rule, narrowed), known, well, examples, foretold)
+    reference, costs = reference_card(able, policy), asked.alone
     spare = left_out(able, costs, reference, conditions, now, is_routed=policy.mode == "route")
     free = [card for card in able if card.name not in spare]
-    planned = session_costs(speakers, step, known, costs)
-    loss = loss_of(step, policy, rule, narrowed)
-    asked = Asked(step=step, policy=policy, loss=loss, known=known, costs=planned, alone=costs, foretold=foretold)
     choice = chosen(free, asked, now)
     ordered = balanced(in_order(free, choice, now), costs, conditions, now, step)
     told = Standing(
@@ -152,6 +150,7 @@ class Asked:
         costs: What each model is expected to cost the session.
         alone: What this step costs on each by itself.
         foretold: What a trained predictor says.
+        speakers: What asking each model depends on.
     """
 
     step: Step
@@ -161,20 +160,58 @@ class Asked:
     costs: Mapping[str, float | None]
     alone: Mapping[str, float | None]
     foretold: Foretold
+    speakers: Mapping[str, Speaker | None]
+
+
+def considered(
+    step: Step,
+    policy: Policy,
+    loss: float,
+    known: Knowledge,
+    cards: Sequence[ModelCard],
+    examples: Mapping[str, Example],
+    foretold: Foretold,
+) -> Asked:
+    """What a choice is made from, with what asking each of `cards` costs."""
+    speakers = {card.name: speaker(card, step, known, foretold) for card in cards}
+    alone = {name: expected_usd(one, step, example_tokens=tokens_of(examples, name)) for name, one in speakers.items()}
+    costs = session_costs(speakers, step, known, alone)
+    return Asked(
+        step=step,
+        policy=policy,
+        loss=loss,
+        known=known,
+        costs=costs,
+        alone=alone,
+        foretold=foretold,
+        speakers=speakers,
+    )
 
 
 def chosen(cards: Sequence[ModelCard], asked: Asked, now: Availability) -> Choice:
     """The choice among `cards`, the strongest of which sets the standard unless the user names another."""
-    reference = reference_card(cards, asked.policy).name
+    reference, policy = reference_card(cards, asked.policy).name, asked.policy
+    risky: frozenset[str] = frozenset()
+    if (overrun := policy.session_overrun) is not None:
+        risky = too_dear_at_worst(
+            cards,
+            asked.speakers,
+            reference,
+            asked.step,
+            asked.known.session,
+            overrun,
+            escalates=policy.escalate,
+        )
     weighed = contenders(
         asked.step,
         able=cards,
-        policy=asked.policy,
+        policy=policy,
         known=asked.known,
         costs=asked.costs,
         reference=reference,
         now=now,
         foretold=asked.foretold,
+        risky=risky,
     )
     return choose(weighed, stakes(asked, reference), penalties=now.penalties)
 

@@ -72,6 +72,10 @@ class Policy:
         quality_loss: What a step may lose on the reference's chance of success, on average, 0 to 1.
         quality_losses: The same for single kinds.
         value_of_failure_usd: What a wrong answer costs you, in USD; None derives it from `quality_loss`.
+        session_overrun: How much more than with the reference alone a session may cost, as a share of that, whatever
+            becomes of its answers: with 0.1 a model is not tried that, if it were refused, would bring the session
+            above 1.1 times the reference's cost so far. Failovers and models without a price are not bounded. None
+            sets no limit, which saves more on average.
         critical: Kinds of step at which nothing unproven is tried.
         reference: The model savings are counted against and `observe` uses; None takes the strongest.
         mode: `route`, or `observe` to decide and record but always answer with the reference.
@@ -106,6 +110,7 @@ class Policy:
     quality_loss: float = QUALITY_LOSS
     quality_losses: Mapping[StepKind, float] = field(default_factory=dict)
     value_of_failure_usd: float | None = None
+    session_overrun: float | None = None
     critical: Collection[StepKind] = frozenset()
     reference: str | None = None
     mode: Literal["route", "observe"] = "route"
@@ -141,6 +146,11 @@ class Policy:
                 )
         if self.value_of_failure_usd is not None and not 0 <= self.value_of_failure_usd < float("inf"):
             raise ConfigError(f"value_of_failure_usd must be 0 or more, or None, got {self.value_of_failure_usd!r}")
+        if self.session_overrun is not None and not 0 <= self.session_overrun < float("inf"):
+            raise ConfigError(
+                f"session_overrun must be 0 or more, or None, got {self.session_overrun!r}; 0.1 allows a session "
+                "1.1 times what its reference would have cost"
+            )
         nodes = {node: None if k is None else read(StepKind, k) for node, k in self.nodes.items()}
         object.__setattr__(self, "nodes", nodes)
         if not isinstance(self.content_filter, ContentFilter):

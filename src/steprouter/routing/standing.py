@@ -78,6 +78,7 @@ FATES = {
     Fate.BELOW: "last resort: tier {tier} is below {floor} for {kind}",
     Fate.WEAKER: "last resort: weaker than the model that is recovering from an error",
     Fate.REFUSED: "last resort: too many answers of this session were refused of late",
+    Fate.OVERRUN: "last resort: were its answer refused, the session might cost more than allowed beside the reference",
     Fate.FROZEN: "last resort: its answers got worse of late, so it is left alone for a while",
     Fate.SLOW: "would probably miss the deadline",
 }
@@ -86,6 +87,7 @@ FATES = {
 FALLEN = {
     Fate.UNPROVEN: ", not proven, and too much was ventured of late to try it now",
     Fate.REFUSED: ", but too many answers of this session were refused of late",
+    Fate.OVERRUN: ", but were its answer refused, the session might cost more than allowed",
     Fate.FROZEN: ", and its answers got worse of late",
     Fate.SLOW: ", but too slow for the deadline",
 }

@@ -83,11 +83,13 @@ class Fate(StrEnum):
     """Weaker than the model that is just recovering from an error."""
     REFUSED = "refused"
     """Too many answers of its session were refused by checks of late, so the reference is asked at once."""
+    OVERRUN = "overrun"
+    """Were its answer refused, its session might cost more than the user allows beside the reference."""
     BELOW = "below"
     """Of a weaker tier than the user, or a recovery that failed again, asks for."""
 
 
-LAST_RESORTS = frozenset({Fate.BELOW, Fate.FROZEN, Fate.REFUSED, Fate.WEAKER})
+LAST_RESORTS = frozenset({Fate.BELOW, Fate.FROZEN, Fate.OVERRUN, Fate.REFUSED, Fate.WEAKER})
 """Fates of models that are asked last, whatever their odds."""
 
 

@@ -87,7 +87,7 @@ def ended(
         seconds=0.5,
     )
     decided = Decided(step_id=name, at=at, kind="chat", model=model, usd=0.25)
-    update = SessionUpdate(decided=decided, escalated=escalated, output_tokens=number + 1)
+    update = SessionUpdate(decided=decided, reference_usd=number / 8, escalated=escalated, output_tokens=number + 1)
     return Remembrance(tenant=whose, thread=thread, session=update, outcomes=(outcome,), labels=tuple(labels))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from kept_records import KEYS, NOW, SPACE, vector
 
+from steprouter.memory.calibration import BLOCK
 from steprouter.memory.labels import Label, Source, label
 from steprouter.memory.learned import FROZEN_DECISIONS, Gain, Learned
 from steprouter.memory.local import LocalMemory
@@ -93,6 +94,11 @@ def close(one: Learned, other: Learned) -> None:
     )
     assert one.remaining_steps("agent", 2) == pytest.approx(other.remaining_steps("agent", 2))
     assert one.weight(kind) == other.weight(kind)
+    assert one.calibrations.keys() == other.calibrations.keys()
+    for name, calibration in one.calibrations.items():
+        twin = other.calibrations[name]
+        assert calibration.verdicts == twin.verdicts
+        assert (calibration.error, *calibration.gaps) == pytest.approx((twin.error, *twin.gaps))
 
 
 def same_tallies(one: Counters, other: Counters) -> None:
@@ -102,10 +108,10 @@ def same_tallies(one: Counters, other: Counters) -> None:
         assert (tally.successes, tally.failures) == pytest.approx((twin.successes, twin.failures), abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_local_twin_and_redis_learn_the_same(remote: RedisMemory, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "steps"), [(0, 60), (1, 60), (2, 60), (3, 280)])
+def test_the_local_twin_and_redis_learn_the_same(remote: RedisMemory, seed: int, steps: int) -> None:
     rng, local = random.Random(seed), LocalMemory()
-    for number in range(60):
+    for number in range(steps):
         one, verdict, now = ended(number, rng), later(number, rng), NOW + number + 1
         local.remember(one, now)
         assert remote.write([one], now) is None
@@ -116,6 +122,7 @@ def test_the_local_twin_and_redis_learn_the_same(remote: RedisMemory, seed: int)
     fresh = RedisMemory(remote.connection, KEYS, SPACE, models=MODELS)
     found = fresh.recall(step, None)
     close(local.learned("acme"), found["learned"])
+    assert (found["learned"].calibrations["tool_call"].error > 0) == (steps > BLOCK)
     same_tallies(local.counters(step), found["counters"])
     fresh.close()
 

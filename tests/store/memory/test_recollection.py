@@ -152,6 +152,7 @@ def assert_all_are_there(memory: Recollection, whose: str) -> None:
     """All of four hundred steps are counted once."""
     session, tallies = session_of(memory, whose), tallies_of(memory, whose)
     assert (session.steps, session.spent_usd, session.updated_at) == (400, 100.0, NOW + 399)
+    assert session.reference_usd == sum(range(400)) / 8
     assert [one.step_id for one in session.recent][:2] == ["step-399", "step-398"]
     assert (tallies["kind"]["small"]["labels"], tallies["node"]["small"]["seen"]) == (400, 400)
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any
 
+from steprouter.memory.calibration import BINS, Calibration
 from steprouter.memory.learned import Drift, Learned, Ledger, Pace
 from steprouter.memory.shift import BUCKETS, Shift
 from steprouter.memory.verifier import Verifier
@@ -16,8 +17,8 @@ from .records import READ, Pairs, model_of, newer
 from .schema import VERSION
 
 LEDGER = "ledger"
-DRIFT, VERIFIER, PACE, SHIFT = "drift:", "verifier:", "pace:", "shift:"
-"""How the fields begin that are of a model, a kind of step, a node, and a kind."""
+DRIFT, VERIFIER, PACE, SHIFT, CALIBRATION = "drift:", "verifier:", "pace:", "shift:", "calibration:"
+"""How the fields begin that are of a model, a kind of step, a node, and twice a kind."""
 
 
 def drift_field(model: str) -> str:
@@ -53,6 +54,11 @@ def pace_text(one: Pace) -> str:
 def shift_text(one: Shift) -> str:
     """A shift as text."""
     return text_of(one.ringing, one.at, *one.before, *one.recent)
+
+
+def calibration_text(one: Calibration) -> str:
+    """A calibration as text."""
+    return text_of(one.error, one.verdicts, *one.gaps)
 
 
 def read_ledger(numbers: Sequence[float]) -> Ledger:
@@ -97,12 +103,21 @@ def read_shift(numbers: Sequence[float]) -> Shift:
     return Shift(before=before, recent=recent, ringing=ringing > 0, at=at)
 
 
+def read_calibration(numbers: Sequence[float]) -> Calibration:
+    """A calibration from its numbers."""
+    error, verdicts, *gaps = numbers[: 2 + BINS]
+    if len(gaps) != BINS:
+        raise ValueError("a tenth is missing")
+    return Calibration(error=error, verdicts=int(verdicts), gaps=tuple(gaps))
+
+
 READERS: Mapping[str, Callable[[Sequence[float]], Any]] = {
     LEDGER: read_ledger,
     DRIFT: read_drift,
     VERIFIER: read_verifier,
     PACE: read_pace,
     SHIFT: read_shift,
+    CALIBRATION: read_calibration,
 }
 """By how a field begins."""
 
@@ -142,4 +157,5 @@ def read_learned(kept: Pairs, *, nodes: Mapping[str, str] | None = None) -> Lear
         verifiers=parts[VERIFIER],
         paces={named.get(digest, digest): one for digest, one in parts[PACE].items()},
         shifts=parts[SHIFT],
+        calibrations=parts[CALIBRATION],
     )

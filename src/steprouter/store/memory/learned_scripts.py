@@ -6,6 +6,8 @@ left as it is.
 
 from __future__ import annotations
 
+from steprouter.memory.calibration import BINS
+from steprouter.memory.calibration import BLOCK as VERDICTS
 from steprouter.memory.labels import Source
 from steprouter.memory.learned import (
     AGED_HALF_LIVES,
@@ -27,7 +29,7 @@ from steprouter.memory.shift import BLOCK, BUCKETS, CRITICAL, REFERENCE
 from steprouter.memory.verifier import BY_SCHEMA, prior
 from steprouter.step.step import StepKind
 
-from .learned_records import DRIFT, LEDGER, PACE, SHIFT, VERIFIER, verifier_text
+from .learned_records import CALIBRATION, DRIFT, LEDGER, PACE, SHIFT, VERIFIER, verifier_text
 from .schema import VERSION
 
 SCHEMA_KINDS = " ".join(f" {kind} " for kind in sorted(BY_SCHEMA))
@@ -89,6 +91,19 @@ local function feed(learned, code, expected, score, now)
     n[5], n[6], n[7] = now, {AGED_HALF_LIVES}, n[7] + {FADED_HALF_LIVES}
   end
   put_drift(learned, code, n, is_new)
+end
+-- Version, error, verdicts, gaps.
+local function calibrate(learned, kind, expected, score)
+  local n = part(learned, '{CALIBRATION}' .. kind, 3 + {BINS})
+  if not n then return end
+  local place = 4 + math.min(math.floor(expected * {BINS}), {BINS} - 1)
+  n[place], n[3] = n[place] + (expected - score), n[3] + 1
+  if n[3] >= {VERDICTS} then
+    local sum = 0
+    for i = 4, 3 + {BINS} do sum, n[i] = sum + math.abs(n[i]), 0 end
+    n[2], n[3] = sum / n[3], 0
+  end
+  put(learned, '{CALIBRATION}' .. kind, n)
 end
 -- Version, ringing, at, texts before, recent texts.
 local function text_came(learned, kind, bucket, at)
@@ -183,6 +198,7 @@ local function learn(outcome, now, new, old)
   local told = new.score >= {GOOD} and '1' or '0'
   if o[7] == told then return end
   feed(o[1], o[8], tonumber(o[6]), new.score, now)
+  if not o[7] then calibrate(o[1], o[2], tonumber(o[6]), new.score) end
   redis.call('HSET', outcome, 'told', told)
 end
 """

@@ -94,6 +94,7 @@ def read_session(kept: Pairs, recent: Iterable[bytes]) -> Session | Missing:
             errors=int(kept.get(b"errors", 0)),
             escalation=int(kept.get(b"escalation", 0)),
             spent_usd=float(kept.get(b"spent_usd", 0)),
+            reference_usd=float(kept.get(b"reference_usd", 0)),
             unpriced=int(kept.get(b"unpriced", 0)),
             warm=read_warms(kept),
             recent=tuple(one for text in recent if (one := read_decided(text)) is not None),
@@ -196,4 +197,5 @@ def update_arguments(update: SessionUpdate) -> list[str | bytes]:
         str(update.input_tokens),
         str(update.output_tokens),
         repr(update.seconds),
+        "" if update.reference_usd is None else repr(update.reference_usd),
     ]

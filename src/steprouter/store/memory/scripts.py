@@ -21,7 +21,8 @@ from .learned_scripts import LEARNED
 from .schema import DAY_SECONDS, VERSION
 
 SESSION = f"""
--- KEYS session, recent; ARGV at, step, usd, errors, escalated, model, warm, warm until, input, output, seconds, user
+-- KEYS session, recent; ARGV at, step, usd, errors, escalated, model, warm, warm until, input, output, seconds,
+-- reference, user
 local version = redis.call('HGET', KEYS[1], 'v')
 if version and tonumber(version) > {VERSION} then return -1 end
 if redis.call('ZADD', KEYS[2], 'NX', ARGV[1], ARGV[2]) == 0 then return 0 end
@@ -36,6 +37,9 @@ if at >= tonumber(kept.updated_at or 0) then
 end
 if ARGV[3] == '' then new.unpriced = tonumber(kept.unpriced or 0) + 1
 else new.spent_usd = string.format('%.17g', tonumber(kept.spent_usd or 0) + tonumber(ARGV[3])) end
+if ARGV[12] ~= '' then
+  new.reference_usd = string.format('%.17g', tonumber(kept.reference_usd or 0) + tonumber(ARGV[12]))
+end
 local escalation = tonumber(kept.escalation or 0)
 if ARGV[5] == '1' then new.escalation = escalation + 1 else new.escalation = math.max(0, escalation - 1) end
 local weight = {SMOOTHING}
@@ -49,7 +53,7 @@ if ARGV[6] ~= '' and ARGV[7] ~= '' then
   local until_ = kept[name] and tonumber(string.match(kept[name], '[^ ]+$'))
   if not until_ or until_ <= tonumber(ARGV[8]) then new[name] = ARGV[7] end
 end
-if ARGV[12] ~= '' then new['user:' .. ARGV[12]] = '1' end
+if ARGV[13] ~= '' then new['user:' .. ARGV[13]] = '1' end
 for name, value in pairs(new) do redis.call('HSET', KEYS[1], name, value) end
 redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -{RECENT + 1})
 redis.call('EXPIRE', KEYS[1], {SESSION_TTL_SECONDS})

@@ -22,7 +22,7 @@ from ..live.journal_cipher import Cipher
 from ..live.journal_records import read_entries
 from ..live.ledger_orders import Counter, counters
 from .index import Indexes, IndexSpec
-from .learned_records import LEDGER, PACE, SHIFT, VERIFIER, drift_field, read_learned
+from .learned_records import CALIBRATION, LEDGER, PACE, SHIFT, VERIFIER, drift_field, read_learned
 from .pipeline import Command
 from .query import knn, parse
 from .records import newer, pairs, read_counters, read_session
@@ -115,7 +115,7 @@ class LearnedSection:
     def fields(self, query: Query) -> list[str]:
         """The parts that are asked for."""
         kind = str(query.step.kind)
-        mine = (LEDGER, VERIFIER + kind, SHIFT + kind, query.places.pace(query.step.place.node))
+        mine = (LEDGER, VERIFIER + kind, SHIFT + kind, CALIBRATION + kind, query.places.pace(query.step.place.node))
         return [*mine, *map(drift_field, query.models)]
 
     def commands(self, query: Query) -> Sequence[Command]:
