@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 
 from .answering.budgets import Budget
+from .caching.policy import AnswerCache
 from .errors import ConfigError
 from .memory.policy import MemoryPolicy
 from .models.card import ModelCard
@@ -73,8 +74,16 @@ def refuse_wrong_kinds(models: object, policy: object, memory_policy: object) ->
         raise ConfigError(f"memory_policy must be a MemoryPolicy, got {type(memory_policy).__name__}")
 
 
-def refuse_reserved(**reserved: object) -> None:
-    """Raise for arguments whose work is not there yet."""
-    for name, value in reserved.items():
-        if value is not None:
-            raise ConfigError(f"{name} must be None in this version, got {type(value).__name__}")
+def answer_cache_of(given: AnswerCache | bool | None) -> AnswerCache | None:
+    """The answer cache that a user asks for; None where there is none.
+
+    Raises:
+        ConfigError: It is neither an `AnswerCache` nor True, False or None.
+    """
+    if given is None or given is False:
+        return None
+    if given is True:
+        return AnswerCache()
+    if not isinstance(given, AnswerCache):
+        raise ConfigError(f"answer_cache must be an AnswerCache, True, False or None, got {type(given).__name__}")
+    return given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,6 +41,7 @@ from .answering.resuming import Resuming
 from .answering.seam import Joined, Unjoinable
 from .answering.shape import Hold, Shaping
 from .answering.speaker import Speaker, speaker_of, thinks
+from .caching.policy import AnswerCache
 from .commands import Call
 from .memory.journal import JournalEntry
 from .memory.lessons import Lessons
@@ -71,6 +72,8 @@ class Setting:
         lessons: What the user asks of lessons; None keeps and shows none.
         environ: The environment, which may redirect models that are named by a string.
         predictor: What foretells who is sufficient; None asks the step-kind table.
+        answers: What the user asks of the answer cache; None where there is none.
+        digest: Gives texts a name that nobody else can make; None where there is no answer cache.
         speakers: Each model as the reader of a history, by name.
     """
 
@@ -79,6 +82,8 @@ class Setting:
     lessons: Lessons | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     predictor: Predictor | None = field(default=None, repr=False)
+    answers: AnswerCache | None = None
+    digest: Callable[..., str] | None = field(default=None, repr=False)
     speakers: dict[str, Speaker] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -212,6 +212,21 @@ class LessonFields(Fields):
     models: Words = ()
 
 
+class AnswerCacheFields(Fields):
+    """An `AnswerCache`."""
+
+    max_error: float | None = None
+    confidence: float | None = None
+    exact: bool | None = None
+    semantic: bool | None = None
+    nodes: Words | None = None
+    read_only: Words = ()
+    max_temperature: float | None = None
+    ttl_seconds: float | dict[str, float] | None = None
+    check: str | None = None
+    audit_share: float | None = None
+
+
 class MemoryFields(Fields):
     """A `MemoryPolicy`; other embedders than these two are handed over in Python."""
 
@@ -227,6 +242,7 @@ class FileFields(StoreFields):
     models: tuple[ModelFields, ...] = Field(min_length=1)
     policy: PolicyFields = PolicyFields()
     budget: tuple[BudgetFields, ...] = ()
+    answer_cache: AnswerCacheFields | bool | None = None
     tracing: bool = True
     memory: MemoryFields = MemoryFields()
 
@@ -242,6 +258,7 @@ FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
     ("policy", "resume"): ResumptionFields,
     ("policy", "probes"): ProbeFields,
     ("budget",): BudgetFields,
+    ("answer_cache",): AnswerCacheFields,
     ("policy", "rules"): RuleFields,
     ("policy", "routes"): RouteFields,
     ("policy", "tie_break"): TieBreakFields,

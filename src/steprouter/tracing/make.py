@@ -19,6 +19,7 @@ from ..routing.routes import RouteScore
 from ..step.step import Step
 from .record import (
     AttemptRecord,
+    CacheRecord,
     CandidateRecord,
     FailureRecord,
     LessonRecord,
@@ -42,6 +43,7 @@ def make_trace(
     seconds: float,
     degraded: Sequence[str] = (),
     probe: Probed | None = None,
+    cached: CacheRecord | None = None,
 ) -> Trace:
     """The trace of `step`; `prices` by model name, `seconds` for the whole step. A probe saves nothing."""
     attempts = progress.made
@@ -51,7 +53,10 @@ def make_trace(
     known = [usd for usd in parts if usd is not None]
     cost = sum(known) if len(known) == len(parts) else None
     price = prices.get(decision.reference) if decision.reference else None
-    reference_cost = cost_usd(message_usage(answered_by), price) if answered_by and probe is None else None
+    paid_for = message_usage(answered_by) if answered_by and probe is None else None
+    if cached is not None and cached.layer is not None:  # what it would have taken is saved, not spent
+        paid_for = Usage(input_tokens=cached.saved_input_tokens, output_tokens=cached.saved_output_tokens)
+    reference_cost = None if paid_for is None else cost_usd(paid_for, price)
     examples = decision.examples
     waited = progress.waited_seconds + (0.0 if asked is None else asked.seconds)
     return Trace(
@@ -78,6 +83,8 @@ def make_trace(
             for a, usd in zip(attempts, costs, strict=True)
         ),
         passed=tuple(passed_record(one) for one in progress.passed),
+        cache="off" if cached is None else "miss" if cached.layer is None else "hit",
+        cached=cached,
         reference=decision.reference,
         target=decision.target,
         ventured=decision.charge,

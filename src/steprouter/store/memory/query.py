@@ -149,7 +149,7 @@ def sentence(
     """
     clauses = [*tag_clauses(spec, where), *number_clauses(spec, bounded)]
     effort = "" if ef_runtime is None else f" EF_RUNTIME {int(ef_runtime)}"
-    return f"({' '.join(clauses)})=>[KNN {k} @{spec.vector} $vector{effort} AS {DISTANCE}]"
+    return f"({' '.join(clauses)})=>[KNN {k} @{spec.searched} $vector{effort} AS {DISTANCE}]"
 
 
 def tag_clauses(spec: IndexSpec, where: Sequence[tuple[str, str | tuple[str, ...]]]) -> Iterator[str]:

@@ -1,0 +1,131 @@
+"""What a recall asks the cache for: the answer to the very question, and answers to questions like it.
+
+Two sections, so that a search which is refused or late costs only what it would have brought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steprouter.caching.entry import Cached, Near
+from steprouter.memory.recall import Missing
+
+from ..live.journal_cipher import Cipher
+from ..memory.index import Indexes, IndexSpec
+from ..memory.pipeline import Command
+from ..memory.query import Hit, knn, parse
+from ..memory.records import pairs
+from ..memory.schema import Places
+from ..memory.sections import Query
+from .records import read_entry, read_pools, tally_of
+from .scripts import FIELDS, look_command
+
+CANDIDATES = 4
+"""Cached answers that are brought: the nearest may have been found wrong, or say another number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What the store has of a very question.
+
+    Attributes:
+        cached: What it knows, without the answers to other questions.
+        revision: Of the tenant's answers when it was looked at.
+        holder: Who is getting the answer, the asker included; None where nobody is.
+    """
+
+    cached: Cached
+    revision: int
+    holder: str | None
+
+
+class CacheSection:
+    """The answer to the very question; where there is none, whoever asks first is to get it.
+
+    Args:
+        lease_seconds: How long others take it to be under way.
+        cipher: Opens answers; None where no key is set.
+    """
+
+    name = "cache"
+
+    def __init__(self, lease_seconds: float, cipher: Cipher | None) -> None:
+        self.lease_seconds = lease_seconds
+        self.cipher = cipher
+
+    def commands(self, query: Query) -> Sequence[Command]:
+        """One script."""
+        if query.lookup is None:
+            return ()
+        return (look_command(query.places, query.lookup, query.step.started_at, self.lease_seconds),)
+
+    def parse(self, query: Query, replies: Sequence[Any]) -> Any:
+        """`Looked`."""
+        assert query.lookup is not None
+        return read_look(replies[0], query.lookup.exact, query.places, self.cipher)
+
+
+def read_look(reply: Any, exact: str, places: Places, cipher: Cipher | None) -> Looked | Missing:
+    """What the script says that looks for a very question."""
+    epoch, revision, lease, pools, kept = reply
+    if not (epoch.isdigit() and revision.isdigit()):
+        return Missing(reason="something else lies where the state of the cache is kept")
+    entry = read_entry(dict(zip(FIELDS, kept, strict=True)), exact, places, cipher) if kept else None
+    holder = lease.partition(b" ")[2].decode("utf-8", "replace") or None
+    cached = Cached(exact=entry, pools=read_pools(pairs(pools)), epoch=int(epoch))
+    return Looked(cached=cached, revision=int(revision), holder=holder)
+
+
+class NearSection:
+    """Answers to the questions of the step's scope that are likest.
+
+    Args:
+        spec: The index of cached answers.
+        indexes: Which indexes see every record.
+        known_epoch: The epoch of a tenant's answers as this process last saw it; epochs only grow.
+        cipher: Opens answers; None where no key is set.
+    """
+
+    name = "near"
+
+    def __init__(
+        self, spec: IndexSpec, indexes: Indexes, known_epoch: Callable[[str], int], cipher: Cipher | None
+    ) -> None:
+        self.spec = spec
+        self.indexes = indexes
+        self.known_epoch = known_epoch
+        self.cipher = cipher
+
+    def commands(self, query: Query) -> Sequence[Command]:
+        """One search, once the index is complete: before, a miss would mean nothing."""
+        lookup = query.lookup
+        if lookup is None or lookup.semantic is None or isinstance(lookup.vector, Missing):
+            return ()
+        if not self.indexes.ready(self.spec.alias):
+            return ()
+        vector = lookup.vector.astype("<f4", copy=False).tobytes()
+        where = {"tenant": query.places.keys.tenant_tag(query.places.tenant), "scope": lookup.semantic}
+        # What has expired, or is of before the cache was emptied, must not stand before what has not (195 of 200).
+        alive = {"expires_at": query.step.started_at, "epoch": self.known_epoch(query.places.tenant)}
+        return (knn(self.spec, vector, k=CANDIDATES, where=where, at_least=alive, fields=FIELDS),)
+
+    def parse(self, query: Query, replies: Sequence[Any]) -> Any:
+        """Each as `Near`, the likest first; what is not of the tenant and the scope is not there."""
+        lookup, places = query.lookup, query.places
+        assert lookup is not None
+        found = (self.near(hit, places) for hit in parse(replies[0]).hits)
+        return tuple(one for one in found if one is not None and one.entry.scope == lookup.semantic)
+
+    def near(self, hit: Hit, places: Places) -> Near | None:
+        """An answer that was found; None if it cannot be read."""
+        name = hit.key.rpartition(":")[2]
+        if not name.isalnum() or hit.key != places.answer(name):
+            return None
+        fields: Mapping[str, bytes | None] = hit.fields
+        entry = read_entry(fields, name, places, self.cipher)
+        try:
+            return None if entry is None else Near(entry=entry, similarity=1 - hit.distance, tally=tally_of(fields))
+        except (TypeError, ValueError):
+            return None
