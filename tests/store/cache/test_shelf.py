@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from cached_answers import NOW, SCOPE, ask, entry, keep, make_index, recollection, tenant
@@ -199,14 +200,14 @@ def test_emptying_removes_all_answers_and_what_is_being_got(memory: Recollection
 @pytest.mark.parametrize("part", [{"tag": "ä,b"}, {"model": "gpt-4,1"}, {"node": "no, de"}])
 def test_answers_are_removed_by_one_of_their_parts(memory: Recollection, part: dict[str, str]) -> None:
     whose = tenant()
-    named = {"tags": frozenset({"x", "ä,b"}), "model": "gpt-4,1", "node": "no, de"}
+    named: dict[str, Any] = {"tags": frozenset({"x", "ä,b"}), "model": "gpt-4,1", "node": "no, de"}
     keep(memory, whose, "q1", **named)
     keep(memory, whose, "q2", tags=frozenset({"b"}), model="gpt-4", node="de")
     assert memory.shelf is not None
-    assert memory.shelf.invalidate(whose, **part) == 1  # type: ignore[arg-type]
+    assert memory.shelf.invalidate(whose, **part) == 1
     assert ask(memory, whose, "q1").exact is None
     assert ask(memory, whose, "q2").exact is not None
-    assert memory.shelf.invalidate(whose, **part) == 0  # type: ignore[arg-type]
+    assert memory.shelf.invalidate(whose, **part) == 0
 
 
 def test_of_several_parts_an_answer_must_have_all(memory: Recollection) -> None:

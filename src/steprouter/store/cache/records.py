@@ -128,14 +128,27 @@ def unsealed(fields: Fields, entry_id: str, places: Places, cipher: Cipher | Non
     Raises:
         ValueError: They cannot be read with this key, or without one.
         KeyError: Some of it is missing.
+        TypeError: Some of it is no text.
     """
     kept = fields.get("sealed")
     if kept is None and cipher is None:
-        prompt, response, told = (fields[name] or b"" for name in ("prompt", "response", "metadata"))
+        prompt, response, told = (said(fields, name) for name in ("prompt", "response", "metadata"))
         return prompt.decode("utf-8", "surrogatepass"), response.decode("utf-8", "surrogatepass"), json.loads(told)
     bound = binding(places.tenant, places.answer(entry_id), "answer", 0)
-    said = json.loads(opened(cipher, kept or b"", bound))
-    return text_of(said["prompt"]), text_of(said["response"]), json.loads(said["metadata"])
+    texts = json.loads(opened(cipher, kept or b"", bound))
+    return text_of(texts["prompt"]), text_of(texts["response"]), json.loads(texts["metadata"])
+
+
+def said(fields: Fields, name: str) -> bytes:
+    """A field that must be there.
+
+    Raises:
+        KeyError: It is not.
+    """
+    value = fields[name]
+    if value is None:
+        raise KeyError(name)
+    return value
 
 
 def entry_of(fields: Fields, entry_id: str, prompt: str, response: str, told: Any) -> Entry:
@@ -168,13 +181,13 @@ def entry_of(fields: Fields, entry_id: str, prompt: str, response: str, told: An
         node=None if told["node"] is None else text_of(told["node"]),
         step_id=text_of(told["step"]),
         tags=frozenset(map(text_of, told["tags"])),
-        created_at=number_of(float(fields["inserted_at"] or b"")),
-        expires_at=number_of(float(fields["expires_at"] or b"")),
-        epoch=int(fields["epoch"] or b""),
+        created_at=number_of(float(said(fields, "inserted_at"))),
+        expires_at=number_of(float(said(fields, "expires_at"))),
+        epoch=int(said(fields, "epoch")),
     )
 
 
-def call_of(call_id: Any, name: Any, args: Any, said: Any) -> ToolCall:
+def call_of(call_id: Any, name: Any, args: Any, as_said: Any) -> ToolCall:
     """A tool call.
 
     Raises:
@@ -182,7 +195,9 @@ def call_of(call_id: Any, name: Any, args: Any, said: Any) -> ToolCall:
     """
     if args is not None and not isinstance(args, dict):
         raise TypeError("the arguments of a call are a JSON object or nothing")
-    return ToolCall(id=None if call_id is None else text_of(call_id), name=text_of(name), args=args, raw=text_of(said))
+    return ToolCall(
+        id=None if call_id is None else text_of(call_id), name=text_of(name), args=args, raw=text_of(as_said)
+    )
 
 
 def usage_of(*numbers: Any) -> Usage:

@@ -21,6 +21,7 @@ from ..memory.records import pairs
 from ..memory.schema import Places, Space
 from ..memory.survey import asked
 from ..memory.upkeep import Upkeep
+from ..memory.write import is_hopeless
 from .local import parts_of, stats_of, summed
 from .pocket import Pocket
 from .records import fields_of, read_pools
@@ -159,9 +160,17 @@ class RedisAnswers:
             some = batch[first : first + BATCH]
             done = ask(self.connection, [observe_command(self.places(one.tenant), one) for one in some])
             if isinstance(done, Missing):
-                self.unsaid = [one for one in batch[first:] if one.wrong > 0][-UNSAID:]
-                log.warning("%d observations of cached answers are not counted: %s", len(batch[first:]), done.reason)
+                self.wait(batch[first:], done.reason)
                 return
+            told = zip(some, done, strict=True)
+            refused = [(one, said) for one, said in told if isinstance(said, Exception) and not is_hopeless(said)]
+            if refused:
+                self.wait([one for one, _ in refused], f"the store refused: {refused[0][1]}")
+
+    def wait(self, batch: Sequence[Observed], why: str) -> None:
+        """Let those of wrong answers wait; the others would only make the cache bolder."""
+        log.warning("%d observations of cached answers are not counted: %s", len(batch), why)
+        self.unsaid = [*self.unsaid, *(one for one in batch if one.wrong > 0)][-UNSAID:]
 
     def count(self, batch: Sequence[Counted], now: float) -> None:
         """Add to the counts; what cannot be added is lost."""

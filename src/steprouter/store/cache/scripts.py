@@ -74,19 +74,26 @@ answer is not there and nobody has it."""
 KEEP = f"""
 -- KEYS answer, state, lease, ids, floors…; ARGV holder, epoch, seconds, id, expires at, now; then fields
 local asked, holder = string.match(redis.call('GET', KEYS[3]) or '', '^(%d+) (.*)$')
-if holder == ARGV[1] then redis.call('DEL', KEYS[3]) else asked = '0' end
+if holder ~= ARGV[1] then asked = nil end
+local function given_back(result)
+  if asked then redis.call('DEL', KEYS[3]) end
+  return result
+end
 local state = redis.call('HMGET', KEYS[2], 'epoch', 'revision')
-if state[1] ~= ARGV[2] then return 0 end
+if state[1] ~= ARGV[2] then return given_back(0) end
 local version = redis.call('HGET', KEYS[1], 'v')
-if version and tonumber(version) > {VERSION} then return -1 end
+if version and tonumber(version) > {VERSION} then return given_back(-1) end
 for i = 5, #KEYS do
   local floor = redis.call('GET', KEYS[i])
-  if floor and tonumber(floor) > tonumber(asked) then return 0 end
+  if floor and tonumber(floor) > tonumber(asked or 0) then return given_back(0) end
 end
+-- First of all writes the one that a server without memory left refuses: it looks only before the first.
+local done = redis.pcall('ZADD', KEYS[4], ARGV[5], ARGV[4])
+if type(done) == 'table' and done.err then return given_back(done) end
+given_back()
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], unpack(ARGV, 7))
 redis.call('EXPIRE', KEYS[1], ARGV[3])
-redis.call('ZADD', KEYS[4], ARGV[5], ARGV[4])
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[6])
 local prefix = string.sub(KEYS[1], 1, #KEYS[1] - #ARGV[4])
 local surplus = redis.call('ZCARD', KEYS[4]) - {PER_TENANT}
