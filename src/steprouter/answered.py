@@ -6,7 +6,10 @@ would have cost is saved, not spent. Nothing of the session changes by it: no mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+
+from langchain_core.messages import ToolMessage
 
 from .answering.agreement import Agreement, agreement, is_comparable
 from .answering.attempt import Attempt
@@ -16,7 +19,7 @@ from .caching.entry import Cached, Entry
 from .caching.lookup import Doubt, Hit, Miss, look_up
 from .caching.orders import Lookup, Observed
 from .caching.policy import AnswerCache
-from .caching.scope import Scope, Uncached, scope_of
+from .caching.scope import Scope, Uncached, name_of_result, scope_of
 from .caching.use import Used
 from .calling import Setting
 from .commands import AtHand, AwaitFilled, Considered, Flow, Outcome, Replay, Settle
@@ -43,9 +46,19 @@ def asked_of(step: Step, ask: Ask, setting: Setting) -> Scope | Uncached | None:
     return scope_of(step, ask, cache, digest=setting.digest, floor=floor_of(step, setting))
 
 
+def would_ask(step: Step, ask: Ask, digest: Callable[..., str], setting: Setting) -> Scope | Uncached:
+    """What a cache would look for that minds neither temperature nor tools: the most that may be had."""
+    cache = AnswerCache(max_temperature=None, read_only=[*step.tool_names, *results_of(ask)])
+    return scope_of(step, ask, cache, digest=digest, floor=floor_of(step, setting))
+
+
+def results_of(ask: Ask) -> set[str]:
+    """The tools whose results stand in the history."""
+    return {name_of_result(ask.messages, one) for one in ask.messages if isinstance(one, ToolMessage)}
+
+
 def floor_of(step: Step, setting: Setting) -> str:
-    """What is asked of who answers, as a text: with another policy, or another model that a caller insists on, an answer
-    is another one."""
+    """What is asked of who answers, as a text: under another policy an answer is another one."""
     pinned = step.place.metadata.get("steprouter_model")
     loss = setting.policy.loss_for(step.kind)
     return f"{tier_floor(step, setting.policy)}|{loss!r}|{pinned if isinstance(pinned, str) else ''}"
@@ -108,7 +121,7 @@ def patience(step: Step) -> float:
 
 def exactly(entry: Entry) -> Hit:
     """An answer to the very question."""
-    return Hit(entry=entry, layer="exact", similarity=1.0, bound=0.0, pool=None, audited=False)
+    return Hit(entry=entry, layer="exact")
 
 
 def answered_before(

@@ -140,7 +140,9 @@ def settle(
 
 def decision_for(model: str, decision: Decision) -> Decision:
     """The decision to ask a model beside a cached answer."""
-    return Decision(candidates=(), reason=f"{model} was asked whether a cached answer is right", reference=decision.reference)
+    return Decision(
+        candidates=(), reason=f"{model} was asked whether a cached answer is right", reference=decision.reference
+    )
 
 
 def call(step: Step, card: ModelCard, ask: Ask, setting: Setting, why: str) -> Asking:
@@ -185,7 +187,9 @@ def escaped(text: str) -> str:
 def judge_card(step: Step, question: Ask, setting: Setting) -> ModelCard | None:
     """The model that is asked: the one the user names, or the cheapest that may be; None where nobody may."""
     wanted = None if setting.answers is None else setting.answers.check
-    needs = Needs(input_tokens=sum(len(str(one.content)) for one in question.messages) // 3, output_tokens=VERDICT_TOKENS)
+    needs = Needs(
+        input_tokens=sum(len(str(one.content)) for one in question.messages) // 3, output_tokens=VERDICT_TOKENS
+    )
     able = [
         card
         for card in setting.cards

@@ -334,6 +334,7 @@ class Outcome:
         probe: What came of it as a probe of a step; None for a step.
         used: What came of looking for a cached answer; None where there is no cache.
         observed: What was learnt of cached answers.
+        ask: What was asked; None for what is no step of its own.
     """
 
     step: Step
@@ -347,6 +348,7 @@ class Outcome:
     probe: Probed | None = None
     used: Used | None = None
     observed: tuple[Observed, ...] = ()
+    ask: Ask | None = field(default=None, repr=False)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

@@ -15,8 +15,8 @@ from .answering.answer import Delta
 from .answering.attempt import Attempt
 from .answering.claims import Claim, Grant, Granted
 from .answering.health import Conditions
-from .clock import Clock
 from .caching.orders import Lookup
+from .clock import Clock
 from .commands import Consult, Embedded, Precedent, Replay, Spawn
 from .consulting import Consultant
 from .errors import ConfigError

@@ -20,6 +20,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.utils.uuid import uuid7
 
 from .advice import Advice, reported
+from .answered import would_ask
 from .answering.budgets import Budget, check_budgets
 from .background import Background
 from .clock import Clock, SystemClock
@@ -47,9 +48,9 @@ from .routing.policy import Policy
 from .routing.predict import Predictor
 from .routing.rule_order import looked_at
 from .routing.rules import names
+from .shelving import NOTHING, shelved
 from .step.ask import Ask
 from .step.read import read_step
-from .shelving import NOTHING, shelved
 from .step.step import Place, Step
 from .store import Connection, Keys, connect, load_secret
 from .store.embedded.places import default_data_dir
@@ -60,8 +61,8 @@ from .store.routes.follow import Routes
 from .surroundings import heartbeat, surroundings
 from .tracing.archive import Traces
 from .tracing.make import make_trace
-from .tracing.make_cached import cache_record
-from .tracing.record import Trace
+from .tracing.make_cached import asked_record, cache_record
+from .tracing.record import CacheRecord, Trace
 from .tracing.sink import Sink
 
 if TYPE_CHECKING:
@@ -388,11 +389,26 @@ class Engine:
             probe=outcome.probe,
             cached=None if answers is None else cache_record(outcome, left),
         )
-        is_again = outcome.answered_by is not None and outcome.answered_by.is_cached
-        forgets = self.memory is None or is_again  # an answer given again says nothing of its model or its session
-        remembrance = None if forgets else self.remembrance(outcome, seconds, self.memory)
-        self.sink.put(Settled(trace=trace if self.kept.tracing else None, remembrance=remembrance, shelved=left))
+        memory, given = self.memory, outcome.answered_by
+        if given is not None and given.is_cached:
+            memory = None  # an answer given again says nothing of its model or its session
+        remembrance = None if memory is None else self.remembrance(outcome, seconds, memory)
+        self.sink.put(
+            Settled(
+                trace=trace if self.kept.tracing else None,
+                remembrance=remembrance,
+                shelved=left,
+                look=self.look_at(outcome),
+            )
+        )
         return trace
+
+    def look_at(self, outcome: Outcome) -> Callable[[], CacheRecord] | None:
+        """What gives, off the path, what an answer cache would have looked for; None where there is one, or no step."""
+        if self.kept.answers is not None or outcome.ask is None or self.memory is None:
+            return None
+        step, ask, digest, setting = outcome.step, outcome.ask, self.memory.digest, self.setting
+        return lambda: asked_record(would_ask(step, ask, digest, setting))
 
     def degraded(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
         """What was broken on the way: what could not be recalled, a journal without the store, routes that lack."""

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from .answered import answered_before, asked_of, at_hand, given_again, looked, lookup_of, question_of, with_learnt
 from .answering.attempt import Attempt
 from .answering.claims import Granted, Refused
 from .answering.moves import Accept, GiveUp, Move, Try, next_move
 from .answering.progress import Passed, Progress, Situation
 from .answering.resume import Continuation
-from .answered import answered_before, asked_of, at_hand, given_again, lookup_of, looked, question_of, with_learnt
 from .auditing import recheck_for
 from .caching.lookup import Hit
 from .caching.scope import Scope, Uncached
@@ -110,6 +110,7 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
         recalled=recalled,
         vector=considered.vector,
         used=used,
+        ask=ask,
         material=None if lessons is None else glean(step, ask, decision, given, setting.cards, lessons),
     )
     outcome = with_learnt(outcome)
@@ -120,9 +121,7 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
     return outcome
 
 
-def consider(
-    step: Step, ask: Ask, setting: Setting, asked_for: Scope | Uncached | None = None
-) -> Flow[Considered]:
+def consider(step: Step, ask: Ask, setting: Setting, asked_for: Scope | Uncached | None = None) -> Flow[Considered]:
     """A step up to its decision: embedded, its kind settled by a route where it is open, recalled, decided.
 
     An answer that may be given again ends it: nobody is to be asked.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .answering.budgets import Budget
@@ -19,7 +19,7 @@ from .store.cache.shelf import Shelf as Answers
 from .store.live.gate import Gate
 from .store.memory.recollection import Recollection
 from .tracing.archive import store_trace
-from .tracing.record import Trace
+from .tracing.record import CacheRecord, Trace
 
 log = logging.getLogger("steprouter")
 
@@ -63,11 +63,20 @@ class Settled:
         trace: Its story; None where none is kept.
         remembrance: What memory keeps of it; None where nothing is remembered.
         shelved: What the answer cache is told of it.
+        look: Gives what was asked, for an estimate of what an answer cache would serve; None where there is one.
     """
 
     trace: Trace | None = None
     remembrance: Remembrance | None = None
     shelved: Shelved = NOTHING
+    look: Callable[[], CacheRecord] | None = None
+
+    @property
+    def story(self) -> Trace | None:
+        """The trace, with what was asked."""
+        if self.trace is None or self.look is None:
+            return self.trace
+        return self.trace.model_copy(update={"cached": self.look()})
 
 
 class Shelf:
@@ -110,11 +119,10 @@ class Shelf:
             self.memory.write(remembrances, self.clock.now())
         if self.memory is not None and self.memory.shelf is not None:
             self.write_answers(self.memory.shelf, [one.shelved for one in batch if one.shelved is not NOTHING])
-        self.write_traces([store_trace(one.trace) for one in batch if one.trace is not None])
+        self.write_traces([store_trace(trace) for one in batch if (trace := one.story) is not None])
 
     def write_answers(self, answers: Answers, batch: Sequence[Shelved]) -> None:
-        """Keep answers, what was learnt of them, and what they saved. What the store does not take now is lost: it is a
-        cache."""
+        """Keep answers, what was learnt of them, and what they saved; what the store does not take is lost."""
         now = self.clock.now()
         if kept := [one.kept for one in batch if one.kept is not None]:
             answers.keep(kept, now)

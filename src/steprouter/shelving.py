@@ -84,15 +84,15 @@ def refusals(outcome: Outcome, cache: AnswerCache) -> tuple[str, ...]:
         return ("the store could not be asked",)
     if given is None or given.answer is None:
         return ("there is no answer",)
-    return worth_keeping(given, outcome.progress.made, cache)
+    return worth_keeping(given)
 
 
-def kept_of(
-    outcome: Outcome, asked: Scope, cache: AnswerCache, prices: Mapping[str, Price | None], now: float
-) -> Kept:
+def kept_of(outcome: Outcome, asked: Scope, cache: AnswerCache, prices: Mapping[str, Price | None], now: float) -> Kept:
     """The answer of a step as it is kept."""
     step, given, used = outcome.step, outcome.answered_by, outcome.used
-    assert given is not None and given.answer is not None and used is not None
+    assert given is not None
+    assert given.answer is not None
+    assert used is not None
     vector = used.vector
     is_compared = asked.semantic is not None and not isinstance(vector, Missing)
     place = step.place

@@ -1,1 +1,5 @@
-"""When an answer may be given again: what two texts must have in common besides being alike."""
+"""Answers that may be given again: what must be the same, and how sure that is."""
+
+from .policy import AnswerCache
+
+__all__ = ["AnswerCache"]

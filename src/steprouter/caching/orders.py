@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..memory.recall import NOT_KEPT, Missing, Vector
+from .bound import error_bound
 from .entry import Entry, Tally
 
 
@@ -113,6 +114,21 @@ class CacheStats:
     misses: int = 0
     saved_usd: float = 0.0
     saved_seconds: float = 0.0
+
+    @property
+    def lookups(self) -> int:
+        """Steps that looked."""
+        return self.exact + self.semantic + self.misses
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Share of these that were given an answer; None where none looked."""
+        return (self.exact + self.semantic) / self.lookups if self.lookups else None
+
+    @property
+    def wrong_at_most(self) -> float | None:
+        """Share of the answers found by meaning that may be wrong, with 95 % confidence; None where none was judged."""
+        return error_bound("all", self.observed, confidence=0.95) if self.pools else None
 
     @property
     def observed(self) -> Tally:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..memory.face import Forgotten, Memory, Overview, Remembering
     from ..store import Keys
+    from ..store.memory.recollection import Recollection
 
 memory_app = typer.Typer(
     name="memory",
@@ -184,11 +185,23 @@ def remembering(config: Path | None, store: str | None, tenant: str | None) -> I
     """The memory of the place that options, environment and configuration name, in this order."""
     import time
 
-    from ..embedding.choose import embedder_of
     from ..memory.face import Memory
-    from ..memory.recall import Missing
-    from ..store import connect, open_traces
+    from ..store import open_traces
     from ..store.memory.custody import Custody
+
+    with recollecting(config, store, tenant) as (recollection, whose):
+        custody = Custody(recollection, lambda: open_traces(recollection.connection), time.time)
+        yield Memory(lambda: custody, tenant=whose)
+
+
+@contextmanager
+def recollecting(
+    config: Path | None, store: str | None, tenant: str | None, *, answers: bool = False
+) -> Iterator[tuple[Recollection, str]]:
+    """What remembers at that place, and whose it is; with the `answers` that are given again."""
+    from ..embedding.choose import embedder_of
+    from ..memory.recall import Missing
+    from ..store import connect
     from ..store.memory.recollection import Recollection
 
     place = place_of(config or found_config())
@@ -200,8 +213,7 @@ def remembering(config: Path | None, store: str | None, tenant: str | None) -> I
 
         return Keys(secret=load_secret(connection.settings().data_dir or default_data_dir()))
 
-    recollection = Recollection(connection, keys, embedder_of(None))
-    custody = Custody(recollection, lambda: open_traces(connection), time.time)
+    recollection = Recollection(connection, keys, embedder_of(None), answers=answers)
     try:
         facts = connection.open()
         if not isinstance(facts, Missing) and facts.place == "memory":
@@ -211,7 +223,7 @@ def remembering(config: Path | None, store: str | None, tenant: str | None) -> I
                 "there, or give the router a store that lasts",
                 NOT_FOUND,
             )
-        yield Memory(lambda: custody, tenant=tenant or place.tenant or "default")
+        yield recollection, tenant or place.tenant or "default"
     finally:
         recollection.close()
         connection.close()

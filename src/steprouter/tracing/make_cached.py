@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..caching.lookup import Doubt, Hit, Miss
-from ..caching.scope import Uncached
+from ..caching.scope import Scope, Uncached
 from ..commands import Outcome
 from ..shelving import Shelved
 from .record import CacheRecord
@@ -23,7 +23,7 @@ def cache_record(outcome: Outcome, left: Shelved) -> CacheRecord | None:
         return CacheRecord(missed=used.asked.reasons, not_kept=used.asked.reasons)
     match used.found:
         case Hit() as hit:
-            return of_hit(hit, outcome.step.started_at)
+            return of_hit(hit, used.asked, outcome.step.started_at)
         case Doubt() as doubt:
             missed = (f"{doubt.pool}: wrong in up to {doubt.bound:.1%}, as far as is known",)
             found = CacheRecord(similarity=doubt.similarity, bound=doubt.bound, pool=doubt.pool, missed=missed)
@@ -32,13 +32,23 @@ def cache_record(outcome: Outcome, left: Shelved) -> CacheRecord | None:
         case None:
             found = CacheRecord()
     entry = None if left.kept is None else left.kept.entry.id
-    return found.model_copy(update={"entry": entry, "kept": entry is not None, "not_kept": left.why_not})
+    told = {"entry": entry, "kept": entry is not None, "not_kept": left.why_not}
+    return found.model_copy(update=told | {"question": used.asked.exact, "alike": used.asked.alike})
 
 
-def of_hit(hit: Hit, now: float) -> CacheRecord:
+def asked_record(asked: Scope | Uncached) -> CacheRecord:
+    """What was asked, for an estimate of what a cache would serve, where there is none."""
+    if isinstance(asked, Uncached):
+        return CacheRecord(missed=asked.reasons)
+    return CacheRecord(question=asked.exact, alike=asked.alike)
+
+
+def of_hit(hit: Hit, asked: Scope, now: float) -> CacheRecord:
     """An answer that was given again."""
     entry = hit.entry
     return CacheRecord(
+        question=asked.exact,
+        alike=asked.alike,
         layer=hit.layer,
         entry=entry.id,
         of_step=entry.step_id,

@@ -116,6 +116,8 @@ class CacheRecord(Part):
     """What came of looking for a cached answer; neither question nor answer is kept.
 
     Attributes:
+        question: Digest of all that was asked, and in which situation; None where its answer may not be given again.
+        alike: Digest that all questions share which say the same once read; None where meaning is not compared.
         layer: `exact` or `semantic` where an answer was given again.
         entry: The answer that was given, or the one that was kept.
         of_step: The step that had paid for the answer that was given.
@@ -132,6 +134,8 @@ class CacheRecord(Part):
         not_kept: Why it may not.
     """
 
+    question: str | None = None
+    alike: str | None = None
     layer: Literal["exact", "semantic"] | None = None
     entry: str | None = None
     of_step: str | None = None

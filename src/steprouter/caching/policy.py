@@ -1,0 +1,116 @@
+"""What a user asks of the answer cache."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+
+from ..errors import ConfigError
+from ..step.step import StepKind
+
+HOUR, DAY = 3_600.0, 86_400.0
+
+USUAL_TTL_SECONDS = DAY
+
+KIND_TTL_SECONDS: Mapping[StepKind, float] = {
+    StepKind.EXTRACT: 7 * DAY,
+    StepKind.CLASSIFY: 7 * DAY,
+    StepKind.READ_RESULT: HOUR,
+}
+"""How long answers are kept: of what only looks at its input for a week, of what rests on results of tools an hour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerCache:
+    """What may be answered again without a call, and how sure that must be.
+
+    Attributes:
+        max_error: Share of answers found by meaning that may be wrong, above 0 and below 0.5. An answer is given only
+            where the share is below it with `confidence`; until enough is known, nothing is found by meaning.
+        confidence: Of that, from 0.5 to below 1.
+        exact: Whether the same question, to the letter and in the same situation, is answered again.
+        semantic: Whether questions that mean the same are, too.
+        nodes: The nodes of the graph whose questions are compared by meaning; None compares at all nodes.
+        read_only: Names of the bound tools that only read. Where others are bound, or were called since the user last
+            spoke, nothing is given again.
+        max_temperature: The temperature up to which a step counts as deterministic. One that sets none is taken to
+            have the provider's, which is 1; None lets every temperature pass.
+        ttl_seconds: How long answers are kept: for all kinds of step, or by kind. Kinds that are not named keep theirs:
+            a week where only the input is looked at, an hour where results of tools are read, a day for the rest.
+        check: Who is asked whether a stored answer would have done, where it was not sure enough to be given and only a
+            judge can tell: the name of a model, or `cheapest`. It is asked in the background, and sees both questions
+            and the answer. None asks nobody.
+        audit_share: Share of the answers given by meaning for which the reference is asked too, in the background, so
+            that what is known stays true.
+        personal: Whether each user has a cache of their own: `auto` where a run names a user, `always` also gives those
+            without one nothing, `never` shares answers among the users of a tenant.
+
+    Raises:
+        ConfigError: A value is out of its range.
+    """
+
+    max_error: float = 0.01
+    confidence: float = 0.95
+    exact: bool = True
+    semantic: bool = True
+    nodes: Collection[str] | None = None
+    read_only: Collection[str] = frozenset()
+    max_temperature: float | None = 0.3
+    ttl_seconds: float | Mapping[StepKind, float] = field(default_factory=dict)
+    check: str | None = None
+    audit_share: float = 0.02
+    personal: str = "auto"
+
+    def __post_init__(self) -> None:
+        self.check_range("max_error", self.max_error, 0 < self.max_error < 0.5, "above 0 and below 0.5")
+        self.check_range("confidence", self.confidence, 0.5 <= self.confidence < 1, "from 0.5 to below 1")
+        self.check_range("audit_share", self.audit_share, 0 <= self.audit_share <= 1, "from 0 to 1")
+        heat = self.max_temperature
+        self.check_range("max_temperature", heat, heat is None or 0 <= heat < float("inf"), "0 or more, or None")
+        if isinstance(self.nodes, str) or isinstance(self.read_only, str):
+            raise ConfigError(
+                "nodes and read_only of an AnswerCache must be lists of names, got one text; write [name]"
+            )
+        if self.personal not in ("auto", "always", "never"):
+            raise ConfigError(f"personal must be 'auto', 'always' or 'never', got {self.personal!r}")
+        if not self.exact and not self.semantic:
+            raise ConfigError("an AnswerCache must compare exactly or by meaning, got neither; leave answer_cache out")
+        object.__setattr__(self, "nodes", None if self.nodes is None else frozenset(self.nodes))
+        object.__setattr__(self, "read_only", frozenset(self.read_only))
+        object.__setattr__(self, "ttl_seconds", read_ttl(self.ttl_seconds))
+
+    def check_range(self, name: str, value: object, is_right: bool, rule: str) -> None:
+        """Raise where a value is out of its range."""
+        if not is_right:
+            raise ConfigError(f"{name} of an AnswerCache must be {rule}, got {value!r}")
+
+    def ttl_for(self, kind: StepKind) -> float:
+        """How long the answer to a step of a kind is kept, in seconds."""
+        given = self.ttl_seconds
+        if isinstance(given, Mapping):
+            return given.get(kind) or KIND_TTL_SECONDS.get(kind, USUAL_TTL_SECONDS)
+        return given
+
+    def compares_at(self, node: str | None) -> bool:
+        """Whether questions at a node are compared by meaning."""
+        return self.semantic and (self.nodes is None or node in self.nodes)
+
+
+def read_ttl(given: float | Mapping[StepKind, float]) -> float | Mapping[StepKind, float]:
+    """The time to live, for all kinds or by kind.
+
+    Raises:
+        ConfigError: A kind is none, or a time is not above 0.
+    """
+    times = given if isinstance(given, Mapping) else {"": given}
+    for kind, seconds in times.items():
+        if not (isfinite(seconds) and seconds > 0):
+            raise ConfigError(f"ttl_seconds of an AnswerCache must be above 0, got {seconds!r}")
+        if kind not in ("", *StepKind):
+            raise ConfigError(f"ttl_seconds must name kinds of step, got {kind!r}; known are {[*map(str, StepKind)]}")
+    return (
+        {StepKind(kind): float(seconds) for kind, seconds in given.items()}
+        if isinstance(given, Mapping)
+        else float(given)
+    )
