@@ -95,7 +95,8 @@ def ask(
 ) -> Cached:
     """What a step is told that asks a question, in a direction in degrees."""
     vector = MEMORY if towards is None else Directions().embed(f"east {towards}")
-    lookup = Lookup(exact=exact, semantic=None if towards is None else scope, holder=holder, fill=fill)
+    semantic = None if towards is None else scope
+    lookup = Lookup(exact=exact, semantic=semantic, vector=vector, holder=holder, fill=fill)
     cached = memory.recall(step(whose, at), vector, lookup).section("cache")
     assert isinstance(cached, Cached), cached
     return cached

@@ -367,8 +367,8 @@ def test_that_an_answer_was_wrong_is_told_to_a_store_that_comes_back(connection:
 async def test_an_async_recall_brings_the_same(memory: Recollection) -> None:
     whose = tenant()
     keep(memory, whose, "q1", towards=10)
-    lookup = Lookup(exact="q1", semantic=SCOPE, holder="me")
     vector = Directions().embed("east 20")
+    lookup = Lookup(exact="q1", semantic=SCOPE, vector=vector, holder="me")
     found = await memory.arecall(step(whose), vector, lookup)
     assert found.section("cache") == memory.recall(step(whose), vector, lookup).section("cache")
     assert found.section("cache").exact is not None

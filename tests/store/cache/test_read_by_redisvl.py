@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from cached_answers import KEYS, NOW, Directions, keep, make_index, recollection, tenant
-from redisvl.extensions.cache.llm import SemanticCache
-from redisvl.query.filter import Num, Tag
-from redisvl.utils.vectorize import CustomVectorizer
+from redisvl.extensions.cache.llm import SemanticCache  # type: ignore[import-untyped]
+from redisvl.query.filter import Num, Tag  # type: ignore[import-untyped]
+from redisvl.utils.vectorize import CustomVectorizer  # type: ignore[import-untyped]
 
 from steprouter.store import Connection, connect
 from steprouter.store.embedded import EmbeddedServer

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from steprouter.caching.orders import CacheStats, Counted, Kept, Lookup, Observed
 from steprouter.memory.recall import Missing
@@ -221,7 +222,12 @@ class RedisAnswers:
             self.connection, [("HGET", places.answer(one.decode("ascii")), "size") for one in ids if one.isalnum()]
         )
         there = [int(size) for size in sizes if size is not None and size.isdigit()]
-        return stats_of(len(there), sum(there), read_pools(pairs(pools)), read_counts(tenant, pairs(counts)))
+        return stats_of(len(there), sum(there), read_pools(flat(pools)), read_counts(tenant, pairs(counts)))
+
+
+def flat(reply: Any) -> list[bytes]:
+    """A hash as names and values in turns, as RESP2 brings it and a script passes it on."""
+    return [part for pair in pairs(reply).items() for part in pair]
 
 
 def read_counts(tenant: str, kept: Mapping[bytes, bytes]) -> Counted:

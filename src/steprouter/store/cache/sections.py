@@ -16,11 +16,10 @@ from ..live.journal_cipher import Cipher
 from ..memory.index import Indexes, IndexSpec
 from ..memory.pipeline import Command
 from ..memory.query import Hit, knn, parse
-from ..memory.records import pairs
 from ..memory.schema import Places
 from ..memory.sections import Query
-from .records import read_entry, read_pools, tally_of
-from .scripts import FIELDS, look_command
+from .records import drawer, read_entry, read_pools, tally_of
+from .scripts import TEXTS, look_command
 
 CANDIDATES = 4
 """Cached answers that are brought: the nearest may have been found wrong, or say another number."""
@@ -72,9 +71,9 @@ def read_look(reply: Any, exact: str, places: Places, cipher: Cipher | None) -> 
     epoch, revision, lease, pools, kept = reply
     if not (epoch.isdigit() and revision.isdigit()):
         return Missing(reason="something else lies where the state of the cache is kept")
-    entry = read_entry(dict(zip(FIELDS, kept, strict=True)), exact, places, cipher) if kept else None
+    entry = read_entry(dict(zip(TEXTS, kept, strict=True)), exact, places, cipher) if kept else None
     holder = lease.partition(b" ")[2].decode("utf-8", "replace") or None
-    cached = Cached(exact=entry, pools=read_pools(pairs(pools)), epoch=int(epoch))
+    cached = Cached(exact=entry, pools=read_pools(pools), epoch=int(epoch))
     return Looked(cached=cached, revision=int(revision), holder=holder)
 
 
@@ -84,7 +83,7 @@ class NearSection:
     Args:
         spec: The index of cached answers.
         indexes: Which indexes see every record.
-        known_epoch: The epoch of a tenant's answers as this process last saw it; epochs only grow.
+        known_epoch: The epoch of a tenant's answers as this process last saw it; 0 if it never has.
         cipher: Opens answers; None where no key is set.
     """
 
@@ -97,6 +96,7 @@ class NearSection:
         self.indexes = indexes
         self.known_epoch = known_epoch
         self.cipher = cipher
+        self.fields = (*TEXTS[:-1], "tally") if cipher is None else (TEXTS[-1], "tally")
 
     def commands(self, query: Query) -> Sequence[Command]:
         """One search, once the index is complete: before, a miss would mean nothing."""
@@ -106,26 +106,28 @@ class NearSection:
         if not self.indexes.ready(self.spec.alias):
             return ()
         vector = lookup.vector.astype("<f4", copy=False).tobytes()
-        where = {"tenant": query.places.keys.tenant_tag(query.places.tenant), "scope": lookup.semantic}
-        # What has expired, or is of before the cache was emptied, must not stand before what has not (195 of 200).
-        alive = {"expires_at": query.step.started_at, "epoch": self.known_epoch(query.places.tenant)}
-        return (knn(self.spec, vector, k=CANDIDATES, where=where, at_least=alive, fields=FIELDS),)
+        places, epoch = query.places, self.known_epoch(query.places.tenant)
+        where = {"tenant": places.keys.tenant_tag(places.tenant), "scope": lookup.semantic}
+        if epoch:  # so that no answer of before the cache was emptied stands before one that is there
+            where = {"drawer": drawer(places, lookup.semantic, epoch)}
+        return (knn(self.spec, vector, k=CANDIDATES, where=where, fields=self.fields),)
 
     def parse(self, query: Query, replies: Sequence[Any]) -> Any:
         """Each as `Near`, the likest first; what is not of the tenant and the scope is not there."""
         lookup, places = query.lookup, query.places
         assert lookup is not None
-        found = (self.near(hit, places) for hit in parse(replies[0]).hits)
+        prefix = places.answer("x")[:-1]
+        found = (self.near(hit, prefix, places) for hit in parse(replies[0]).hits)
         return tuple(one for one in found if one is not None and one.entry.scope == lookup.semantic)
 
-    def near(self, hit: Hit, places: Places) -> Near | None:
-        """An answer that was found; None if it cannot be read."""
-        name = hit.key.rpartition(":")[2]
-        if not name.isalnum() or hit.key != places.answer(name):
+    def near(self, hit: Hit, prefix: str, places: Places) -> Near | None:
+        """An answer that was found; None if it cannot be read, or is of another tenant."""
+        name = hit.key.removeprefix(prefix)
+        if not (name.isascii() and name.isalnum()):
             return None
-        fields: Mapping[str, bytes | None] = hit.fields
-        entry = read_entry(fields, name, places, self.cipher)
+        parts: Mapping[str, bytes | None] = hit.fields
+        entry = read_entry(parts, name, places, self.cipher)
         try:
-            return None if entry is None else Near(entry=entry, similarity=1 - hit.distance, tally=tally_of(fields))
+            return None if entry is None else Near(entry=entry, similarity=1 - hit.distance, tally=tally_of(parts))
         except (TypeError, ValueError):
             return None

@@ -161,8 +161,8 @@ def cache_index(space: Space) -> IndexSpec:
     return IndexSpec(
         alias=f"sr:cache:{VERSION}:{space.tag}",
         prefix="sr:cache:",
-        tags=("tenant", "scope", "kind", "model"),
-        numbers=("expires_at", "epoch"),
+        tags=("tenant", "scope", "drawer", "kind", "model"),
+        numbers=("expires_at",),
         vector=space.field,
         vector_as="prompt_vector",
         dimension=space.dimension,

@@ -162,10 +162,15 @@ class BudgetSection:
 
     def __init__(self, budgets: Sequence[Budget] = ()) -> None:
         self.budgets = tuple(budgets)
+        self.last: tuple[Step | None, list[Counter]] = (None, [])
 
     def counters(self, query: Query) -> list[Counter]:
         """Where it is kept."""
-        return counters(query.places.keys, self.budgets, query.step, query.step.started_at)
+        step, found = self.last
+        if step is not query.step:
+            found = counters(query.places.keys, self.budgets, query.step, query.step.started_at)
+            self.last = (query.step, found)
+        return found
 
     def commands(self, query: Query) -> Sequence[Command]:
         """Three fields of each counter."""
