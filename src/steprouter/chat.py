@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field, InstanceOf, ValidationError
 
 from .answering.answer import Delta
 from .answering.budgets import Budget
+from .answers import Answers
 from .arguments import answer_cache_of, budgets_of, card_of, refuse_unknown_fields, refuse_wrong_kinds
 from .caching.policy import AnswerCache
 from .clock import Clock
@@ -154,6 +155,11 @@ class StepRouter(BaseChatModel):
     def traces(self) -> Traces:
         """What happened: `traces.list(thread)`, `traces.get(step_id)`; of another tenant `traces.of(tenant)`."""
         return self.engine.traces
+
+    @property
+    def answers(self) -> Answers:
+        """Answers that may be given again: `stats` and `invalidate`; of another tenant `answers.of(tenant)`."""
+        return self.engine.answers
 
     @property
     def memory(self) -> Memory:
