@@ -46,6 +46,7 @@ from steprouter.store.memory.pipeline import Command, carry_out
 from steprouter.store.memory.recollection import Recollection
 from steprouter.store.memory.schema import Places
 
+Later = Coroutine[Any, Any, Any]
 Floats = npt.NDArray[np.float32]
 
 KEYS = Keys(secret=b"benchmark of the cache, no secret")
@@ -53,7 +54,7 @@ MODELS = ("nano", "small", "medium", "large", "local")
 SETTINGS = dict.fromkeys(MODELS, "ab" * 8)
 BUDGET = Budget(usd=10.0)
 DIMENSION = 256
-SCOPES = 4
+SCOPES = 20
 DEADLINE = 0.5
 """Seconds; ten times the default, so that a pause of this machine is measured and not cut off."""
 NOW = 1_800_000_000.0
@@ -196,7 +197,9 @@ def fill_cache(memory: Recollection, shelf: Shelf, vectors: Floats) -> None:
         pass
 
 
-def redisvl_cache(bench: Bench, ttl_seconds: int | None) -> tuple[Callable[[], Any], Callable[[], Coroutine[Any, Any, Any]]]:
+def redisvl_cache(
+    bench: Bench, ttl_seconds: int | None
+) -> tuple[Callable[[], Any], Callable[[], Coroutine[Any, Any, Any]]]:
     """`check` and `acheck` of a `SemanticCache`, asked what ours is asked.
 
     Args:

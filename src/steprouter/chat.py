@@ -18,7 +18,8 @@ from pydantic import ConfigDict, Field, InstanceOf, ValidationError
 
 from .answering.answer import Delta
 from .answering.budgets import Budget
-from .arguments import answer_cache_of, budgets_of, card_of, refuse_unknown_fields, refuse_wrong_kinds
+from .answers import Answers
+from .arguments import answer_cache_of, ask_of, budgets_of, card_of, refuse_unknown_fields, refuse_wrong_kinds
 from .caching.policy import AnswerCache
 from .clock import Clock
 from .drive import Run
@@ -42,10 +43,6 @@ CONFIG = "steprouter_config"
 PRIVATE = (RUN, TOOLS, CONFIG)
 """Keyword arguments that travel from the public methods to the private ones and must never reach a tracer, a
 cache key or a provider."""
-
-TOOL_KEYS = ("tools", "tool_choice", "response_format", "strict", "parallel_tool_calls")
-BASE_KEYS = ("stream", "ls_structured_output_format", "structured_output_format")
-"""Call arguments that LangChain's base class handles itself."""
 
 
 class StepRouter(BaseChatModel):
@@ -154,6 +151,11 @@ class StepRouter(BaseChatModel):
     def traces(self) -> Traces:
         """What happened: `traces.list(thread)`, `traces.get(step_id)`; of another tenant `traces.of(tenant)`."""
         return self.engine.traces
+
+    @property
+    def answers(self) -> Answers:
+        """Answers that may be given again: `stats` and `invalidate`; of another tenant `answers.of(tenant)`."""
+        return self.engine.answers
 
     @property
     def memory(self) -> Memory:
@@ -375,20 +377,8 @@ class StepRouter(BaseChatModel):
         config: RunnableConfig | None = None,
     ) -> tuple[Ask, RunnableConfig | None, str | None]:
         """What a call asks, where, and the model it insists on, if any."""
-        defaults: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-        settings = {key: value for key, value in defaults.items() if value is not None}
-        settings |= {k: v for k, v in kwargs.items() if k not in (*TOOL_KEYS, *BASE_KEYS, *PRIVATE)}
-        bound = kwargs.get(TOOLS)
-        if not isinstance(bound, Toolset):
-            bound = Toolset.of(
-                kwargs.get("tools") or (),
-                tool_choice=kwargs.get("tool_choice"),
-                response_format=kwargs.get("response_format"),
-                options={k: kwargs[k] for k in ("strict", "parallel_tool_calls") if k in kwargs},
-            )
-        settings = {k: v for k, v in settings.items() if k not in bound.options}
-        model = settings.pop("model", None)
-        ask = Ask(messages=tuple(messages), tools=bound, stop=tuple(stop or self.stop or ()), settings=settings)
+        defaults = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        ask, model = ask_of(messages, stop or self.stop, kwargs, defaults, ignored=PRIVATE, bound=kwargs.get(TOOLS))
         return ask, config, model
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:

@@ -6,7 +6,6 @@ async generator returns no value, so its last item is the attempt; everything el
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any, Protocol, cast
@@ -19,13 +18,12 @@ from .caching.orders import Lookup
 from .clock import Clock
 from .commands import Consult, Embedded, Precedent, Replay, Spawn
 from .consulting import Consultant
-from .errors import ConfigError
 from .flow import Call, Command, Considered, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, TakeOver, Wait
 from .journaling import Journals, Pen, Scribe
 from .leaving import Leavings
 from .memory.journal import JournalPlace, place_of
 from .memory.recall import Missing, Recalled, Vector
-from .opening import Opener
+from .opening import Opener, passing_errors
 from .providers.responses_cursor import Bookmark, ResumableWire
 from .providers.wire import Wire
 from .racing import Racing, arace, race
@@ -89,15 +87,6 @@ class Live(Protocol):
     def settle(self, attempts: tuple[Attempt, ...], unused: tuple[str, ...], now: float) -> None:
         """What calls really used, and reservations that were not needed; takes no time. Told twice it counts once."""
         ...
-
-
-def passing_errors() -> tuple[type[Exception], ...]:
-    """Errors that are no failure of a model: the caller's mistakes, and LangGraph's control flow.
-
-    A graph has imported LangGraph by itself; outside one its import would double the time ours takes.
-    """
-    graph = sys.modules.get("langgraph.errors")
-    return (ConfigError,) if graph is None else (ConfigError, graph.GraphBubbleUp)
 
 
 class Run:

@@ -22,6 +22,7 @@ from langchain_core.utils.uuid import uuid7
 from .advice import Advice, reported
 from .answered import would_ask
 from .answering.budgets import Budget, check_budgets
+from .answers import Answers, told_by_feedback
 from .background import Background
 from .clock import Clock, SystemClock
 from .drive import Driver, Run, Tell
@@ -434,12 +435,25 @@ class Engine:
         check_score(score)
         whose, now = tenant or self.kept.tenant or "default", self.clock.now()
         traces = self.traces if tenant is None else self.traces.of(tenant)
-        if traces.get(step_id) is not None:
+        if (trace := traces.get(step_id)) is not None:
+            self.observe_feedback(trace, score)
             traces.add_feedback(step_id, score, reason=reason, at=now)
         elif self.memory is None or not self.memory.knows(whose, step_id):
             raise ConfigError(f"step_id must name a step that is kept, got {step_id!r}; `steprouter show` lists them")
         if self.memory is not None:
             self.memory.label(whose, label(step_id, Source.FEEDBACK, score, now), now)
+
+    def observe_feedback(self, trace: Trace, score: float) -> None:
+        """Move what is thought of an answer that the step was given from the cache, or left there."""
+        seen = told_by_feedback(trace, score)
+        if seen is not None and self.memory is not None and self.memory.shelf is not None:
+            self.memory.shelf.observe([seen])
+
+    @cached_property
+    def answers(self) -> Answers:
+        """The answer cache for people."""
+        shelf = None if self.memory is None else self.memory.shelf
+        return Answers(shelf, self.kept.tenant or "default", self.sink.flush)
 
     def judge(self, thread: str, score: float, *, tenant: str | None) -> None:
         """A verdict on a whole thread, spread over its steps.

@@ -36,12 +36,14 @@ from .commands import (
     R,
     Race,
     Recall,
+    Release,
     Reserve,
     Settle,
     Spawn,
     TakeOver,
     Wait,
 )
+from .errors import NoAbleModel
 from .memory.drafts import glean
 from .memory.journal import JournalEntry
 from .memory.learned import Learned
@@ -87,7 +89,13 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
     The `decision` note divides it: everything before is done before LangChain's run begins, so that the run
     can name the model; everything after happens inside the run.
     """
-    considered = yield from consider(step, ask, setting, asked_of(step, ask, setting))
+    asked = asked_of(step, ask, setting)
+    try:
+        considered = yield from consider(step, ask, setting, asked)
+    except NoAbleModel:
+        if isinstance(asked, Scope):  # nobody need wait for an answer that will not come
+            yield from perform(Release(step=step, exact=asked.exact))
+        raise
     step, decision, recalled, used = considered.step, considered.decision, considered.recalled, considered.used
     if used is not None and isinstance(used.found, Hit):
         yield from tell_hit(used.found, decision)
@@ -97,8 +105,8 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
         return outcome
     yield from tell_decision(decision, recalled)
     left = yield from take_over(step, ask, recalled)
-    asked = decision.tie_break
-    begun = Progress(left=left, elapsed_seconds=0.0 if asked is None else asked.ended_seconds)
+    tie = decision.tie_break
+    begun = Progress(left=left, elapsed_seconds=0.0 if tie is None else tie.ended_seconds)
     progress, ending = yield from answer(ask, situation_of(step, ask, decision, setting, recalled), setting, begun)
     given, lessons = ending.attempt if isinstance(ending, Accept) else None, setting.lessons
     outcome = Outcome(

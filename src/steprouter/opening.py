@@ -1,11 +1,13 @@
-"""Opens calls: the pieces of an answer, as long as its step has time."""
+"""Opens calls: the pieces of an answer, as long as its step has time, and what of their errors is nobody's failure."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any
 
 from .answering.answer import Delta
+from .errors import ConfigError
 from .providers.deadline import awithin, within
 from .providers.wire import Wire
 from .taking import Take
@@ -46,3 +48,12 @@ class Opener:
             pieces = wire.aresume(command.cursor, command.timeouts, bookmark)
         total = command.timeouts.total
         return pieces if total is None else awithin(pieces, total, command.model)
+
+
+def passing_errors() -> tuple[type[Exception], ...]:
+    """Errors that are no failure of a model: the caller's mistakes, and LangGraph's control flow.
+
+    A graph has imported LangGraph by itself; outside one its import would double the time ours takes.
+    """
+    graph = sys.modules.get("langgraph.errors")
+    return (ConfigError,) if graph is None else (ConfigError, graph.GraphBubbleUp)

@@ -225,6 +225,7 @@ class AnswerCacheFields(Fields):
     ttl_seconds: float | dict[str, float] | None = None
     check: str | None = None
     audit_share: float | None = None
+    personal: str | None = None
 
 
 class MemoryFields(Fields):

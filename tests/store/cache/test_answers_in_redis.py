@@ -117,19 +117,16 @@ def test_an_answer_too_large_is_not_kept(memory: Recollection) -> None:
 
 # --- records that are not what they should be ------------------------------------------------------------------
 
-BROKEN: dict[str, Any] = {
-    "v": [None, str(VERSION + 1)],
-    "epoch": [None, "1", "x"],
-    "expires_at": [None, "nan", "x", "inf"],
-    "inserted_at": [None, "x"],
+BROKEN: dict[str, list[str | bytes | None]] = {
     "prompt": [None, b"\xff"],
     "response": [None, b"\xff"],
-    "metadata": [None, "", "[]", "{}", "null", "1", "[" * 5000],
+    "metadata": [None, "", "[]", "{}", "null", "1", "[" * 5000, '{"v":"1"}'],
+    "tally": ["x", "1", "0 x", "nan 1", "1 2 3"],
 }
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in BROKEN.items() for value in values])
-def test_a_record_that_is_broken_or_newer_is_not_there(
+def test_a_record_that_is_broken_is_not_there(
     memory: Recollection, client: Any, field: str, value: str | bytes | None
 ) -> None:
     whose = tenant()
@@ -143,7 +140,30 @@ def test_a_record_that_is_broken_or_newer_is_not_there(
     assert memory.shelf.at_hand(whose, "q1", NOW) is None
 
 
+UNFIT: dict[str, list[str | None]] = {
+    "v": [None, str(VERSION + 1)],
+    "epoch": [None, "1", "x"],
+    "expires_at": [None, "nan", "x", repr(NOW)],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in UNFIT.items() for value in values])
+def test_a_record_that_does_not_say_that_it_holds_is_not_the_answer(
+    memory: Recollection, client: Any, field: str, value: str | None
+) -> None:
+    whose = tenant()
+    keep(memory, whose, "q1")
+    key = places(whose).answer("q1")
+    client.hdel(key, field) if value is None else client.hset(key, field, value)
+    assert ask(memory, whose, "q1").exact is None
+
+
 WRONG_METADATA: dict[str, list[Any]] = {
+    "v": [None, VERSION + 1, "1"],
+    "scope": [None],
+    "epoch": [None, "1"],
+    "created_at": [None, "x"],
+    "expires_at": [None, True],
     "model": [None, 3],
     "kind": [None],
     "node": [3],
@@ -177,7 +197,7 @@ def test_metadata_of_another_form_makes_no_answer(field: str, value: Any) -> Non
 
 
 def test_facets_of_another_version_agree_with_nothing(memory: Recollection) -> None:
-    told = {"v": b"1", "epoch": b"1", "expires_at": b"2", "inserted_at": b"1", "prompt": b"p", "response": b"r"}
+    told = {"prompt": b"p", "response": b"r"}
     kept = Kept(tenant="acme", entry=entry("q1", 1), holder="me")
     flat = fields_of(places("acme"), memory.space, kept, None)
     metadata = json.loads(flat[flat.index("metadata") + 1]) | {"facets": '[99,"en"]'}
@@ -202,7 +222,7 @@ def test_a_record_that_pretends_to_be_another_tenants_is_not_given(memory: Recol
 
 
 def test_tallies_that_cannot_be_read_count_against_the_pool() -> None:
-    told = read_pools({b"r:p": b"5", b"w:p": b"x", b"r:q": b"nan", b"x": b"1", b"w:s": b"-1"})
+    told = read_pools([b"r:p", b"5", b"w:p", b"x", b"r:q", b"nan", b"x", b"1", b"w:s", b"-1"])
     assert {name: (one.right, one.wrong) for name, one in told.items()} == {
         "p": (5.0, 1.0),
         "q": (0.0, 1.0),
@@ -210,12 +230,23 @@ def test_tallies_that_cannot_be_read_count_against_the_pool() -> None:
     }
 
 
-def test_what_is_known_of_an_answer_and_cannot_be_read_hides_it(memory: Recollection, client: Any) -> None:
+def test_a_tally_that_is_broken_counts_as_wrong_when_more_is_found_out(memory: Recollection, client: Any) -> None:
     whose = tenant()
-    keep(memory, whose, "q1", towards=10)
-    client.hset(places(whose).answer("q1"), "wrong", "x")
-    told = ask(memory, whose, "q1", towards=10)
-    assert (told.exact, told.near) == (None, ())
+    keep(memory, whose, "q1")
+    client.hset(places(whose).answer("q1"), "tally", "broken")
+    assert memory.shelf is not None
+    memory.shelf.observe([Observed(tenant=whose, entry_id="q1", right=2.0)])
+    assert client.hget(places(whose).answer("q1"), "tally") == b"2 1"
+
+
+def test_the_script_is_sent_anew_to_a_server_that_has_forgotten_it(memory: Recollection, client: Any) -> None:
+    whose = tenant()
+    keep(memory, whose, "q1")
+    ask(memory, whose, "q1")
+    client.script_flush()
+    lookup = Lookup(exact="q1", holder="me")
+    assert isinstance(memory.recall(step(whose), MEMORY, lookup).section("cache"), Missing)
+    assert ask(memory, whose, "q1").exact is not None
 
 
 # --- encryption ------------------------------------------------------------------------------------------------

@@ -107,6 +107,9 @@ class Pocket:
             entry: It.
             revision: Of the tenant's answers at a moment when it was there.
         """
+        known = self.held.get((tenant, entry.id))
+        if known is not None and known.revision == revision and known.entry is entry:
+            return
         size = ENTRY_BYTES + 2 * (len(entry.text) + len(entry.answer.text))
         size += 2 * sum(len(call.raw) for call in entry.answer.tool_calls)
         with self.turn.lock:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from steprouter.caching.entry import Cached, Near
+from steprouter.caching.entry import Cached, Entry, Near, Tally
 from steprouter.memory.recall import Missing
 
 from ..live.journal_cipher import Cipher
@@ -25,19 +25,28 @@ CANDIDATES = 4
 """Cached answers that are brought: the nearest may have been found wrong, or say another number."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Looked:
     """What the store has of a very question.
 
     Attributes:
-        cached: What it knows, without the answers to other questions.
+        exact: The answer; None where there is none.
+        pools: What is known of all answers of the tenant.
+        epoch: Of the tenant's answers.
         revision: Of the tenant's answers when it was looked at.
         holder: Who is getting the answer, the asker included; None where nobody is.
     """
 
-    cached: Cached
+    exact: Entry | None
+    pools: dict[str, Tally]
+    epoch: int
     revision: int
     holder: str | None
+
+    def cached(self, holder: str, near: tuple[Near, ...] = ()) -> Cached:
+        """The same, for whoever asked."""
+        filled_by = None if self.holder == holder else self.holder
+        return Cached(exact=self.exact, near=near, pools=self.pools, epoch=self.epoch, filled_by=filled_by)
 
 
 class CacheSection:
@@ -53,16 +62,19 @@ class CacheSection:
     def __init__(self, lease_seconds: float, cipher: Cipher | None) -> None:
         self.lease_seconds = lease_seconds
         self.cipher = cipher
+        self.is_known = False
 
     def commands(self, query: Query) -> Sequence[Command]:
-        """One script."""
+        """One script, by its digest once the server has answered it."""
         if query.lookup is None:
             return ()
-        return (look_command(query.places, query.lookup, query.step.started_at, self.lease_seconds),)
+        now, known, self.is_known = query.step.started_at, self.is_known, False
+        return (look_command(query.places, query.lookup, now, self.lease_seconds, is_known=known),)
 
     def parse(self, query: Query, replies: Sequence[Any]) -> Any:
         """`Looked`."""
         assert query.lookup is not None
+        self.is_known = True
         return read_look(replies[0], query.lookup.exact, query.places, self.cipher)
 
 
@@ -72,9 +84,8 @@ def read_look(reply: Any, exact: str, places: Places, cipher: Cipher | None) -> 
     if not (epoch.isdigit() and revision.isdigit()):
         return Missing(reason="something else lies where the state of the cache is kept")
     entry = read_entry(dict(zip(TEXTS, kept, strict=True)), exact, places, cipher) if kept else None
-    holder = lease.partition(b" ")[2].decode("utf-8", "replace") or None
-    cached = Cached(exact=entry, pools=read_pools(pools), epoch=int(epoch))
-    return Looked(cached=cached, revision=int(revision), holder=holder)
+    holder = lease.partition(b" ")[2].decode("utf-8", "replace") or None if lease else None
+    return Looked(entry, read_pools(pools), int(epoch), int(revision), holder)
 
 
 class NearSection:
@@ -116,9 +127,12 @@ class NearSection:
         """Each as `Near`, the likest first; what is not of the tenant and the scope is not there."""
         lookup, places = query.lookup, query.places
         assert lookup is not None
-        prefix = places.answer("x")[:-1]
-        found = (self.near(hit, prefix, places) for hit in parse(replies[0]).hits)
-        return tuple(one for one in found if one is not None and one.entry.scope == lookup.semantic)
+        prefix, found = places.answer("x")[:-1], list[Near]()
+        for hit in parse(replies[0]).hits:
+            one = self.near(hit, prefix, places)
+            if one is not None and one.entry.scope == lookup.semantic:
+                found.append(one)
+        return tuple(found)
 
     def near(self, hit: Hit, prefix: str, places: Places) -> Near | None:
         """An answer that was found; None if it cannot be read, or is of another tenant."""

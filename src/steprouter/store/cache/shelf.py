@@ -6,9 +6,8 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from steprouter.caching.entry import Cached, Entry
 from steprouter.caching.orders import CacheStats, Counted, Kept, Lookup, Observed
@@ -150,20 +149,18 @@ class Shelf:
         near, looked = found.pop("near", ()), found.get("cache")
         if looked is None or isinstance(looked, Missing):
             return looked
-        cached = self.took(tenant, lookup, looked, now)
-        alike = () if isinstance(near, Missing) or near is None else near
-        exact = None if cached.exact is None else cached.exact.id
-        alive = (one for one in alike if one.entry.epoch == cached.epoch and one.entry.expires_at > now)
-        return replace(cached, near=tuple(one for one in alive if one.entry.id != exact))
+        self.pocket.saw(tenant, looked.epoch, looked.revision, now)
+        self.took(tenant, looked)
+        if isinstance(near, Missing) or near is None:
+            near = ()
+        exact = None if looked.exact is None else looked.exact.id
+        alive = (one for one in near if one.entry.epoch == looked.epoch and one.entry.expires_at > now)
+        return cast("Looked", looked).cached(lookup.holder, tuple(one for one in alive if one.entry.id != exact))
 
-    def took(self, tenant: str, lookup: Lookup, looked: Looked, now: float | None) -> Cached:
-        """What was found of a very question, which is then at hand."""
-        cached = looked.cached
-        if now is not None:
-            self.pocket.saw(tenant, cached.epoch, looked.revision, now)
-        if cached.exact is not None:
-            self.pocket.put(tenant, cached.exact, looked.revision)
-        return replace(cached, filled_by=None if looked.holder == lookup.holder else looked.holder)
+    def took(self, tenant: str, looked: Looked) -> None:
+        """Have at hand what was found of a very question."""
+        if looked.exact is not None:
+            self.pocket.put(tenant, looked.exact, looked.revision)
 
     def wait_filled(self, tenant: str, exact: str, holder: str, seconds: float, now: float = 0.0) -> Entry | None:
         """The answer that another is getting, once it is there.
@@ -213,14 +210,20 @@ class Shelf:
         if self.home.is_local:
             return self.local.look(tenant, lookup, None, now)
         looked = self.redis().look(tenant, lookup, now)
-        return None if isinstance(looked, Missing) else self.took(tenant, lookup, looked, None)
+        if isinstance(looked, Missing):
+            return None
+        self.took(tenant, looked)
+        return looked.cached(lookup.holder)
 
     async def alook_again(self, tenant: str, lookup: Lookup, now: float) -> Cached | None:
         """As `look_again`, without blocking the event loop."""
         if self.home.is_local:
             return self.local.look(tenant, lookup, None, now)
         looked = await self.redis().alook(tenant, lookup, now)
-        return None if isinstance(looked, Missing) else self.took(tenant, lookup, looked, None)
+        if isinstance(looked, Missing):
+            return None
+        self.took(tenant, looked)
+        return looked.cached(lookup.holder)
 
     def keep(self, batch: Sequence[Kept], now: float) -> None:
         """Keep answers and give their leases back; off the path.
