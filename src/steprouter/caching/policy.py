@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf
 
 from ..errors import ConfigError
 from ..step.step import StepKind
@@ -32,10 +32,11 @@ class AnswerCache:
         exact: Whether the same question, to the letter and in the same situation, is answered again.
         semantic: Whether questions that mean the same are, too.
         nodes: The nodes of the graph whose questions are compared by meaning; None compares at all nodes.
-        read_only: Names of the bound tools that only read. Where others are bound, or were called since the user last
+        read_only: Names of the tools that only read. Where others may be called, or were called since the user last
             spoke, nothing is given again.
-        max_temperature: The temperature up to which a step counts as deterministic. One that sets none is taken to
-            have the provider's, which is 1; None lets every temperature pass.
+        max_temperature: The temperature up to which a step counts as deterministic. A step that sets none has that of
+            the models; where one of them states none it is the provider's, mostly 1, and nothing is given again. None
+            lets every temperature pass, for models too that take none.
         ttl_seconds: How long answers are kept: for all kinds of step, or by kind. Kinds that are not named keep theirs:
             a week where only the input is looked at, an hour where results of tools are read, a day for the rest.
         check: Who is asked whether a stored answer would have done, where it was not sure enough to be given and only a
@@ -43,7 +44,7 @@ class AnswerCache:
             and the answer. None asks nobody.
         audit_share: Share of the answers given by meaning for which the reference is asked too, in the background, so
             that what is known stays true.
-        personal: Whether each user has a cache of their own: `auto` where a run names a user, `always` also gives those
+        personal: Whether each user has a cache of their own: `auto` where a run names a user, `always` also gives runs
             without one nothing, `never` shares answers among the users of a tenant.
 
     Raises:
@@ -63,27 +64,20 @@ class AnswerCache:
     personal: str = "auto"
 
     def __post_init__(self) -> None:
-        self.check_range("max_error", self.max_error, 0 < self.max_error < 0.5, "above 0 and below 0.5")
-        self.check_range("confidence", self.confidence, 0.5 <= self.confidence < 1, "from 0.5 to below 1")
-        self.check_range("audit_share", self.audit_share, 0 <= self.audit_share <= 1, "from 0 to 1")
-        heat = self.max_temperature
-        self.check_range("max_temperature", heat, heat is None or 0 <= heat < float("inf"), "0 or more, or None")
-        if isinstance(self.nodes, str) or isinstance(self.read_only, str):
-            raise ConfigError(
-                "nodes and read_only of an AnswerCache must be lists of names, got one text; write [name]"
-            )
+        within("max_error", self.max_error, lambda x: 0 < x < 0.5, "above 0 and below 0.5; semantic=False allows none")
+        within("confidence", self.confidence, lambda x: 0.5 <= x < 1, "from 0.5 to below 1")
+        within("audit_share", self.audit_share, lambda x: 0 <= x <= 1, "from 0 to 1")
+        if self.max_temperature is not None:
+            within("max_temperature", self.max_temperature, lambda x: 0 <= x < inf, "0 or more, or None for any")
+        object.__setattr__(self, "nodes", None if self.nodes is None else names("nodes", self.nodes))
+        object.__setattr__(self, "read_only", names("read_only", self.read_only))
+        object.__setattr__(self, "ttl_seconds", read_ttl(self.ttl_seconds))
+        if self.check == "":
+            raise ConfigError("check must be the name of a model, 'cheapest' or None, got ''")
         if self.personal not in ("auto", "always", "never"):
             raise ConfigError(f"personal must be 'auto', 'always' or 'never', got {self.personal!r}")
         if not self.exact and not self.semantic:
             raise ConfigError("an AnswerCache must compare exactly or by meaning, got neither; leave answer_cache out")
-        object.__setattr__(self, "nodes", None if self.nodes is None else frozenset(self.nodes))
-        object.__setattr__(self, "read_only", frozenset(self.read_only))
-        object.__setattr__(self, "ttl_seconds", read_ttl(self.ttl_seconds))
-
-    def check_range(self, name: str, value: object, is_right: bool, rule: str) -> None:
-        """Raise where a value is out of its range."""
-        if not is_right:
-            raise ConfigError(f"{name} of an AnswerCache must be {rule}, got {value!r}")
 
     def ttl_for(self, kind: StepKind) -> float:
         """How long the answer to a step of a kind is kept, in seconds."""
@@ -97,20 +91,42 @@ class AnswerCache:
         return self.semantic and (self.nodes is None or node in self.nodes)
 
 
+def within(name: str, value: object, is_right: Callable[[float], bool], rule: str) -> None:
+    """Raise where a value is no number or out of its range.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_right(value):
+        raise ConfigError(f"{name} of an AnswerCache must be {rule}, got {value!r}")
+
+
+def names(name: str, given: Collection[str]) -> frozenset[str]:
+    """A collection of names.
+
+    Raises:
+        ConfigError: It is one text, or none of names.
+    """
+    if isinstance(given, str):
+        raise ConfigError(f"{name} of an AnswerCache must be a list of names, got {given!r}; write [{given!r}]")
+    value: object = given
+    found: list[object] = list(value) if isinstance(value, Iterable) else [value]
+    if wrong := [one for one in found if not isinstance(one, str)]:
+        raise ConfigError(f"{name} of an AnswerCache must be a list of names, got {wrong[0]!r}")
+    return frozenset(given)
+
+
 def read_ttl(given: float | Mapping[StepKind, float]) -> float | Mapping[StepKind, float]:
     """The time to live, for all kinds or by kind.
 
     Raises:
         ConfigError: A kind is none, or a time is not above 0.
     """
-    times = given if isinstance(given, Mapping) else {"": given}
-    for kind, seconds in times.items():
-        if not (isfinite(seconds) and seconds > 0):
-            raise ConfigError(f"ttl_seconds of an AnswerCache must be above 0, got {seconds!r}")
-        if kind not in ("", *StepKind):
+    for seconds in given.values() if isinstance(given, Mapping) else (given,):
+        within("ttl_seconds", seconds, lambda x: 0 < x < inf, "above 0, in seconds")
+    if not isinstance(given, Mapping):
+        return float(given)
+    for kind in given:
+        if kind not in tuple(StepKind):
             raise ConfigError(f"ttl_seconds must name kinds of step, got {kind!r}; known are {[*map(str, StepKind)]}")
-    return (
-        {StepKind(kind): float(seconds) for kind, seconds in given.items()}
-        if isinstance(given, Mapping)
-        else float(given)
-    )
+    return {StepKind(kind): float(seconds) for kind, seconds in given.items()}

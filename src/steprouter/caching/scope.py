@@ -8,20 +8,24 @@ another question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from ..answering.attempt import Attempt
-from ..answering.check import CUT_FINISHES, is_refused
+from ..models.card import ModelCard
 from ..step.ask import Ask
-from ..step.digests import written
+from ..step.read import after_last_human
 from ..step.step import Step, StepKind
+from .asked import conditions, said, written
 from .facets import Facets, facets_of
 from .passing import is_time_dependent
+from .plain import LONGEST_CHARS
 from .policy import AnswerCache
+from .worth import worth_keeping
+
+__all__ = ["Scope", "Uncached", "heat_of", "name_of_result", "scope_of", "worth_keeping"]
 
 VERSION = "1"
 """Of what the digests are made of; answers of another version are not found."""
@@ -29,8 +33,32 @@ VERSION = "1"
 ALIKE_KINDS = frozenset({StepKind.ANSWER, StepKind.CHAT, StepKind.CLASSIFY, StepKind.EXTRACT, StepKind.SUMMARIZE})
 """Kinds of step whose answer depends on what is meant. Plans and code are made for the very words."""
 
-LARGEST_CHARS = 65_536
-"""Of an answer that is kept; what is longer is no answer that many ask for."""
+COUNTS = ("n", "best_of", "candidate_count", "num_return_sequences")
+"""How callers ask for several answers."""
+
+SEARCHING = frozenset(
+    {"web_search_options", "search_parameters", "enable_search", "plugins", "data_sources", "mcp_servers"}
+)
+"""Settings with which a provider looks something up before it answers: OpenAI's, xAI's, DashScope's, OpenRouter's,
+Azure's and Anthropic's."""
+
+NESTED = ("extra_body", "model_kwargs")
+"""Settings that hold others, for a provider's own."""
+
+LAST_TURNS = 3
+"""Human messages that are searched for words of time: "and in Oslo?" may follow on "is it raining today?"."""
+
+END_CHARS = 500
+"""Of a longer text, how much of its beginning and its end: that is where a task stands that comes with a document, in
+which every "today" would count otherwise."""
+
+PROSE = frozenset(
+    {"text", "thinking", "reasoning", "summary", "input", "args", "arguments", "annotations", "citations"}
+)
+"""Where blocks have words and arguments of calls, in which an address is but named."""
+
+TOLD_TOOLS = 3
+"""Tools that a reason names."""
 
 Digest = Callable[..., str]
 
@@ -67,7 +95,9 @@ class Uncached:
     reasons: tuple[str, ...]
 
 
-def scope_of(step: Step, ask: Ask, cache: AnswerCache, *, digest: Digest, floor: str) -> Scope | Uncached:
+def scope_of(
+    step: Step, ask: Ask, cache: AnswerCache, *, digest: Digest, floor: str, heat: float | None = None
+) -> Scope | Uncached:
     """What the answer to a step is looked for by, or why it is not.
 
     Args:
@@ -76,61 +106,83 @@ def scope_of(step: Step, ask: Ask, cache: AnswerCache, *, digest: Digest, floor:
         cache: What the user allows.
         digest: A keyed digest of texts; different texts have different ones.
         floor: What is asked of who answers, as a text.
+        heat: The temperature that models take where the step sets none (`heat_of`); None where that is not known.
     """
-    if reasons := tuple(objections(step, ask, cache)):
+    if reasons := tuple(objections(step, ask, cache, heat)):
         return Uncached(reasons=reasons)
+    try:
+        frame, told = conditions(ask), list(map(written, said(ask.messages)))
+    except (TypeError, ValueError, RecursionError):
+        return Uncached(reasons=("something is asked that has no text of its own",))
     place = step.place
     user = "" if cache.personal == "never" or place.user is None else f"u{place.user}"
-    frame = ["answers", VERSION, place.tenant, user, place.node or "", str(step.kind), floor, frame_of(ask)]
-    exact = digest(*frame, "exact", written(told(ask.messages)))
-    why_not = unlike(step, ask, cache)
-    text = human_text(ask.messages)
+    known = ["answers", VERSION, place.tenant, user, place.node or "", str(step.kind), floor, repr(heat), frame]
+    exact = digest(*known, "exact", *told)
+    why_not, text = unlike(step, ask, cache), human_text(ask.messages)
     facets = None if why_not or text is None else facets_of(text)
-    if text is None or facets is None:
-        return Scope(exact=exact, why_not=why_not or "the question is too long to be compared by meaning")
-    rest = written([*told(ask.messages[:-1]), ["human", ask.messages[-1].name]])
-    semantic = digest(*frame, "semantic", rest)
+    if text is None or facets is None or not facets.items:
+        return Scope(exact=exact, why_not=why_not or "there is too much or too little to be compared by meaning")
+    last = ask.messages[-1]
+    semantic = digest(*known, "semantic", *told[:-1], written([last.name, last.additional_kwargs]))
     alike = digest(semantic, "alike", facets.language, *facets.items)
     return Scope(exact=exact, semantic=semantic, text=text, facets=facets, alike=alike)
 
 
-def objections(step: Step, ask: Ask, cache: AnswerCache) -> list[str]:
+def heat_of(cards: Iterable[ModelCard]) -> float | None:
+    """The temperature that models take where a step sets none: the highest; None where one of them states none."""
+    stated: list[float] = []
+    for card in cards:
+        heat = card.settings.get("temperature", getattr(card.model, "temperature", None))
+        if isinstance(heat, bool) or not isinstance(heat, int | float):
+            return None
+        stated.append(heat)
+    return max(stated, default=None)
+
+
+def objections(step: Step, ask: Ask, cache: AnswerCache, heat: float | None) -> list[str]:
     """Why an answer is neither looked for nor kept, in words."""
-    found = []
-    if (heat := objection_to_heat(ask.settings, cache)) is not None:
-        found.append(heat)
-    if any(ask.settings.get(name) not in (None, False, 0, 1) for name in ("n", "logprobs", "top_logprobs")):
-        found.append("several answers, or their odds, are asked for")
+    found = objections_to_settings(ask.settings, cache, heat)
     if ask.tools.builtin:
         found.append("tools of the provider are bound")
     if ask.tools.may_be_called and (unread := not_read_only(ask.tools.names, cache.read_only)):
         found.append(f"tools may be called that are not declared read-only ({unread})")
-    called = [name_of_result(ask.messages, message) for message in ask.messages if isinstance(message, ToolMessage)]
+    recent = after_last_human(ask.messages)
+    called = [name_of_result(recent, message) for message in recent if isinstance(message, ToolMessage)]
     if unread := not_read_only(called, cache.read_only):
         found.append(f"tools were called that are not declared read-only ({unread})")
     if any(has_address(message.content) for message in ask.messages):
         found.append("an attachment lies behind an address, where it may change")
-    last = human_text(ask.messages)
-    if last is not None and is_time_dependent(last):
+    if passes_with_time(ask.messages):
         found.append("the answer may be another tomorrow")
     if cache.personal == "always" and step.place.user is None:
         found.append("no user is named")
     return found
 
 
-def objection_to_heat(settings: Mapping[str, Any], cache: AnswerCache) -> str | None:
+def objections_to_settings(settings: Mapping[str, Any], cache: AnswerCache, heat: float | None) -> list[str]:
+    """What settings forbid, in words."""
+    found = []
+    stated = settings.get("temperature")
+    if (hot := objection_to_heat(heat if stated is None else stated, cache)) is not None:
+        found.append(hot)
+    several = any(settings.get(name) not in (None, 1) for name in COUNTS)
+    if several or settings.get("logprobs") not in (None, False) or settings.get("top_logprobs"):
+        found.append("several answers, or their odds, are asked for")
+    nested = [inner for name in NESTED if isinstance(inner := settings.get(name), Mapping)]
+    if any(one.get(name) for one in (settings, *nested) for name in SEARCHING & one.keys()):
+        found.append("the provider may look something up")
+    return found
+
+
+def objection_to_heat(heat: object, cache: AnswerCache) -> str | None:
     """Why the temperature forbids it; None where it does not."""
     if cache.max_temperature is None:
         return None
-    heat = settings.get("temperature")
     if heat is None:
         return "no temperature is set, so that answers differ by chance"
     if isinstance(heat, int | float) and heat <= cache.max_temperature:
         return None
     return f"the temperature is above {cache.max_temperature:g}"
-
-
-TOLD_TOOLS = 3
 
 
 def not_read_only(names: Sequence[str], read_only: Collection[str]) -> str:
@@ -140,27 +192,52 @@ def not_read_only(names: Sequence[str], read_only: Collection[str]) -> str:
 
 
 def name_of_result(messages: Sequence[BaseMessage], result: ToolMessage) -> str:
-    """The tool a result is of: by the call that asked for it, else as the result says; `?` where nobody says."""
+    """The tool a result is of: by the call that asked for it, else as the result says; `?` where nobody says.
+
+    Args:
+        messages: Where the result stands. Of several calls of one id the last before it is meant, since some providers
+            number the calls of each turn anew.
+        result: One of them.
+    """
+    name = None
     for message in messages:
-        if isinstance(message, AIMessage):
-            for call in message.tool_calls:
-                if call["id"] == result.tool_call_id:
-                    return call["name"]
-    return result.name or "?"
+        if message is result:
+            break
+        for call in message.tool_calls if isinstance(message, AIMessage) else ():
+            name = call["name"] if call["id"] == result.tool_call_id else name
+    return name or result.name or "?"
 
 
-def has_address(content: Any) -> bool:
-    """Whether something in it is to be fetched by whoever answers."""
-    blocks = content if isinstance(content, list) else []
-    return any(is_address(block) for block in blocks)
-
-
-def is_address(value: Any) -> bool:
-    """Whether a block names what is to be fetched."""
-    if not isinstance(value, Mapping) or value.get("type") in ("text", "thinking", "tool_use"):
+def has_address(value: Any) -> bool:
+    """Whether something in a content is to be fetched by whoever answers."""
+    if isinstance(value, list | tuple):
+        return any(has_address(one) for one in value)
+    if not isinstance(value, Mapping):
         return False
-    inner = [*value.values(), *(one for part in value.values() if isinstance(part, Mapping) for one in part.values())]
-    return any(isinstance(one, str) and one[:8].lower().startswith(("http:", "https:")) for one in inner)
+    return any(
+        is_address(one) if isinstance(one, str) else has_address(one)
+        for name, one in value.items()
+        if name not in PROSE
+    )
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is the address of something, and not the thing itself."""
+    scheme, slashes, _ = text[:20].partition("://")
+    return bool(slashes) and scheme.isascii() and scheme.replace("+", "").isalnum()
+
+
+def passes_with_time(messages: Sequence[BaseMessage]) -> bool:
+    """Whether what was asked last may have another answer tomorrow; results of tools say for themselves what is."""
+    if messages and isinstance(messages[-1], ToolMessage):
+        return False
+    asked = [message for message in messages if message.type == "human"][-LAST_TURNS:]
+    return any(is_time_dependent(end) for message in asked for end in ends(message.text))
+
+
+def ends(text: str) -> tuple[str, ...]:
+    """A text, or the beginning and the end of a long one."""
+    return (text,) if len(text) <= LONGEST_CHARS else (text[:END_CHARS], text[-END_CHARS:])
 
 
 def unlike(step: Step, ask: Ask, cache: AnswerCache) -> str:
@@ -192,72 +269,3 @@ def human_text(messages: Sequence[BaseMessage]) -> str | None:
     if len(blocks) == 1 and isinstance(blocks[0], Mapping) and blocks[0].keys() <= {"type", "text"}:
         return str(blocks[0].get("text", ""))
     return None
-
-
-def frame_of(ask: Ask) -> str:
-    """All that is asked besides messages, as a text that is the same in every process."""
-    tools, wanted = ask.tools, ask.tools.response_format
-    form = f"{wanted.__module__}.{wanted.__qualname__}" if isinstance(wanted, type) else wanted
-    schema = wanted.model_json_schema() if isinstance(wanted, type) and hasattr(wanted, "model_json_schema") else None
-    return written(
-        [
-            sorted(tools.schemas, key=written),
-            None if tools.choice is None else [tools.choice.mode, tools.choice.name],
-            [form, schema],
-            sorted(tools.options.items()),
-            list(ask.stop),
-            sorted(ask.settings.items()),
-        ]
-    )
-
-
-def told(messages: Sequence[BaseMessage]) -> list[Any]:
-    """What messages say to a model: not their ids, and those of tool calls only by their order."""
-    numbers: dict[str | None, int] = {}
-    found: list[Any] = []
-    for message in messages:
-        one: list[Any] = [message.type, message.name, plain_content(message)]
-        if isinstance(message, AIMessage):
-            calls = [[numbers.setdefault(c["id"], len(numbers)), c["name"], c["args"]] for c in message.tool_calls]
-            one += [calls, [[c["name"], c["args"]] for c in message.invalid_tool_calls]]
-        elif isinstance(message, ToolMessage):
-            one += [numbers.setdefault(message.tool_call_id, len(numbers)), message.status]
-        found.append(one)
-    return found
-
-
-def plain_content(message: BaseMessage) -> Any:
-    """The content of a message; of a model's own blocks without the ids its provider gave them."""
-    if not isinstance(message, AIMessage) or isinstance(message.content, str):
-        return message.content
-    return [
-        {name: value for name, value in block.items() if name not in ("id", "index")}
-        if isinstance(block, dict)
-        else block
-        for block in message.content
-    ]
-
-
-def worth_keeping(given: Attempt) -> tuple[str, ...]:
-    """Why the answer of a step is not kept, in words; empty where it is."""
-    answer = given.answer
-    if answer is None:
-        return ("there is no answer",)
-    found = []
-    if given.is_given_without_a_call:
-        found.append("no model gave it")
-    if given.problems:
-        found.append(f"it failed a check: {given.problems[0]}")
-    if given.resumed is not None and given.resumed.left != given.resumed.model:
-        found.append("two models wrote it")
-    if given.redacted:
-        found.append("what was asked had been redacted")
-    if is_refused(answer):
-        found.append("it is a refusal")
-    elif answer.finish is None or answer.finish in CUT_FINISHES:
-        found.append("it is not whole")
-    if not answer.text.strip() and not answer.tool_calls:
-        found.append("it is empty")
-    if len(answer.text) > LARGEST_CHARS:
-        found.append(f"it is longer than {LARGEST_CHARS} characters")
-    return tuple(found)
