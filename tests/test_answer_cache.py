@@ -85,6 +85,16 @@ async def test_every_way_of_asking_gives_the_same_answer_again():
     assert bench.calls == 1
 
 
+def test_a_model_that_states_its_temperature_need_not_be_told_one():
+    model = ScriptedChatModel(say("Rome."), model_name="m", temperature=0)
+    router = StepRouter([ModelCard(name="m", model=model)], answer_cache=True, store="memory")
+    caches = []
+    for _ in range(2):
+        caches.append(router.invoke(ITALY).response_metadata["steprouter"]["cache"])
+        router.answers.stats()
+    assert caches == ["miss", "hit"]
+
+
 def test_a_streamed_answer_is_kept_once_it_is_whole():
     bench = Bench(say("Rome is the capital of Italy."))
     stream = bench.router.stream([BRIEF, HumanMessage(ITALY)])
@@ -181,7 +191,7 @@ def test_what_may_be_wrong_next_time_is_neither_looked_for_nor_kept(why, given):
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (say("I cannot help with that.", finish_reason="content_filter"), "refusal"),
+        (say("I cannot help with that.", finish_reason="content_filter"), "refuses"),
         (say("Rome is the", finish_reason="length"), "not whole"),
         (say(""), "empty"),
     ],
@@ -356,7 +366,7 @@ def test_without_a_cache_traces_say_what_one_would_have_served():
         ({"max_temperature": -1}, "max_temperature of an AnswerCache must be 0 or more"),
         ({"ttl_seconds": 0}, "ttl_seconds of an AnswerCache must be above 0"),
         ({"ttl_seconds": {"hour": 1}}, "ttl_seconds must name kinds of step"),
-        ({"read_only": "look"}, "must be lists of names"),
+        ({"read_only": "look"}, "must be a list of names"),
         ({"personal": "maybe"}, "personal must be"),
         ({"exact": False, "semantic": False}, "must compare exactly or by meaning"),
     ],
