@@ -32,7 +32,7 @@ NOT_KEPT = {
     ),
     "what was asked had been redacted": given(redacted=True),
     "it is not whole": given(Answer(text="Spar", finish="length")),
-    "it refuses": given(Answer(text="No.", finish="content_filter")),
+    "it is a refusal": given(Answer(text="No.", finish="content_filter")),
     "it is empty": given(Answer(text=" \n", finish="stop")),
     "it is larger than 64 kB": given(Answer(text="é" * (LARGEST_BYTES // 2 + 1), finish="stop")),
     "it is more than text and calls": given(
@@ -81,7 +81,7 @@ def test_thoughts_before_words_are_left_out_and_the_words_are_kept():
     ],
 )
 def test_refusals_in_words_are_not_kept_whatever_their_finish(text):
-    assert worth_keeping(given(Answer(text=text, finish="stop"))) == ("it refuses",)
+    assert worth_keeping(given(Answer(text=text, finish="stop"))) == ("it is a refusal",)
 
 
 @pytest.mark.parametrize("text", ["You can't return it after 30 days.", "Your limit is 5.", '{"label": "complaint"}'])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .bound import error_bound, pool_of
+from .bound import error_bound, is_silenced, pool_of
 from .entry import Cached, Entry, Near, Tally
 from .facets import disagreements
 from .policy import AnswerCache
@@ -79,25 +79,39 @@ def look_up(scope: Scope, cached: Cached, cache: AnswerCache, *, now: float, dra
     near = [one for one in cached.near if one.entry.scope == scope.semantic and is_alive(one.entry, cached, now)]
     if not near:
         return Miss(reasons=("nothing like it was asked before",))
-    sure: list[tuple[float, float, Near, str]] = []
-    differences: list[str] = []
-    for one in near:
-        if differs := disagreements(scope.facets, one.entry.facets):
-            differences.append(f"alike by {one.similarity:.2f}, but another: {', '.join(differs)}")
-            continue
-        pool = pool_of(scope.text, one.entry, one.similarity)
-        tally = cached.pools.get(pool, Tally())
-        bound = error_bound(pool, tally, one.tally, confidence=cache.confidence)
-        sure.append((bound, -one.similarity, one, pool))
-    if not sure:
-        return Miss(reasons=tuple(differences))
-    bound, _, best, pool = min(sure, key=lambda one: one[:2])
-    if bound > cache.max_error:
-        return Doubt(entry=best.entry, similarity=best.similarity, bound=bound, pool=pool)
-    is_audited = draw < cache.audit_share
+    told = [(one, objection(scope, one)) for one in near]
+    known = [judged(scope, one, cached, cache) for one, reason in told if not reason]
+    if not known:
+        return Miss(reasons=tuple(dict.fromkeys(reason for _, reason in told)))
+    best = min(known, key=lambda doubt: (doubt.bound, -doubt.similarity))
+    if not best.bound <= cache.max_error:
+        return best
     return Hit(
-        entry=best.entry, layer="semantic", similarity=best.similarity, bound=bound, pool=pool, audited=is_audited
+        entry=best.entry,
+        layer="semantic",
+        similarity=best.similarity,
+        bound=best.bound,
+        pool=best.pool,
+        audited=draw < cache.audit_share,
     )
+
+
+def objection(scope: Scope, one: Near) -> str:
+    """Why an answer to something like it is none to this, in words and without what was asked; empty if nothing tells.
+
+    An answer that was found wrong before is looked at no more: that it is wrong again would say nothing new.
+    """
+    if is_silenced(one.tally):
+        return f"alike by {one.similarity:.2f}, but its answer was found wrong"
+    differing = disagreements(scope.facets, one.entry.facets)
+    return f"alike by {one.similarity:.2f}, but another: {', '.join(differing)}" if differing else ""
+
+
+def judged(scope: Scope, one: Near, cached: Cached, cache: AnswerCache) -> Doubt:
+    """How sure an answer is to a question that says the same."""
+    pool = pool_of(scope.text, one.entry, one.similarity)
+    bound = error_bound(pool, cached.pools.get(pool, Tally()), one.tally, confidence=cache.confidence)
+    return Doubt(entry=one.entry, similarity=one.similarity, bound=bound, pool=pool)
 
 
 def is_alive(entry: Entry, cached: Cached, now: float) -> bool:

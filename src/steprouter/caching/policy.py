@@ -101,6 +101,9 @@ def within(name: str, value: object, is_right: Callable[[float], bool], rule: st
         raise ConfigError(f"{name} of an AnswerCache must be {rule}, got {value!r}")
 
 
+RULE_OF_NAMES = "nodes and read_only of an AnswerCache must be lists of names"
+
+
 def names(name: str, given: Collection[str]) -> frozenset[str]:
     """A collection of names.
 
@@ -108,11 +111,11 @@ def names(name: str, given: Collection[str]) -> frozenset[str]:
         ConfigError: It is one text, or none of names.
     """
     if isinstance(given, str):
-        raise ConfigError(f"{name} of an AnswerCache must be a list of names, got {given!r}; write [{given!r}]")
+        raise ConfigError(f"{RULE_OF_NAMES}, got {given!r} as {name}; write [{given!r}]")
     value: object = given
     found: list[object] = list(value) if isinstance(value, Iterable) else [value]
     if wrong := [one for one in found if not isinstance(one, str)]:
-        raise ConfigError(f"{name} of an AnswerCache must be a list of names, got {wrong[0]!r}")
+        raise ConfigError(f"{RULE_OF_NAMES}, got {wrong[0]!r} in {name}")
     return frozenset(given)
 
 

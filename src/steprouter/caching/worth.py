@@ -62,7 +62,7 @@ def objections_to_answer(answer: Answer, *, thought: bool) -> Iterator[str]:
         thought: Whether its model thought before it spoke.
     """
     if is_refused(answer) or REFUSING.search(answer.text[:REFUSING_CHARS]):
-        yield "it refuses"
+        yield "it is a refusal"
     elif answer.finish is None or answer.finish in CUT_FINISHES:
         yield "it is not whole"
     if not answer.text.strip() and not answer.tool_calls:
