@@ -191,7 +191,7 @@ def test_what_may_be_wrong_next_time_is_neither_looked_for_nor_kept(why, given):
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (say("I cannot help with that.", finish_reason="content_filter"), "refuses"),
+        (say("I cannot help with that.", finish_reason="content_filter"), "refusal"),
         (say("Rome is the", finish_reason="length"), "not whole"),
         (say(""), "empty"),
     ],
@@ -366,7 +366,7 @@ def test_without_a_cache_traces_say_what_one_would_have_served():
         ({"max_temperature": -1}, "max_temperature of an AnswerCache must be 0 or more"),
         ({"ttl_seconds": 0}, "ttl_seconds of an AnswerCache must be above 0"),
         ({"ttl_seconds": {"hour": 1}}, "ttl_seconds must name kinds of step"),
-        ({"read_only": "look"}, "must be a list of names"),
+        ({"read_only": "look"}, "must be lists of names"),
         ({"personal": "maybe"}, "personal must be"),
         ({"exact": False, "semantic": False}, "must compare exactly or by meaning"),
     ],
