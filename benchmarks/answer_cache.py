@@ -35,9 +35,10 @@ from statistics import fmean, stdev
 
 import numpy as np
 from cache_contenders import NOW, Contender, Given, Ours, Redisvl, Vectors, asked, entry_of, met, question
-from cache_questions import Asked, Cluster, agent_steps, clusters, pairs_that_agree, stream
+from cache_known import at_most, tell_known
+from cache_questions import Asked, Cluster, agent_steps, clusters, stream
 
-from steprouter.caching.bound import BANDS, READ_ALIKE, SAME_WORDS, beta_quantile
+from steprouter.caching.bound import BANDS, READ_ALIKE, SAME_WORDS
 from steprouter.caching.entry import Cached, Near, Tally
 from steprouter.caching.lookup import Hit, look_up
 from steprouter.caching.policy import AnswerCache
@@ -48,15 +49,9 @@ from steprouter.store.embedded import acquire
 
 TRAPS = Path(__file__).parent / "data" / "cache_traps.jsonl"
 CACHE = AnswerCache()
-SURE = 0.95
 SIXTH = 6
 POOLS = (SAME_WORDS, *(f"{READ_ALIKE}, alike by {band}" for band in (*map("{:g}".format, BANDS), "less than 0.9")))
 BLIND = dict.fromkeys(POOLS, Tally(right=1e9))
-
-
-def at_most(wrong: float, of: float) -> float:
-    """The share that may be wrong, at most: one-sided, 95 %, by Clopper and Pearson."""
-    return 1.0 if of <= wrong else beta_quantile(SURE, wrong + 1, of - wrong)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -118,25 +113,6 @@ def tell_traps(vectors: Vectors, url: str) -> dict[str, int]:
     for pair in served["blind"]:
         print(f"- {pair}")
     return {name: len(served[name]) for name in ("empty", "trusting", "blind")} | {"redisvl": counts["redisvl"]}
-
-
-# What is known beforehand
-
-
-def tell_known(folder: Path) -> None:
-    """How often people gave another label to questions that read the same."""
-    counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-    for pair in pairs_that_agree(folder):
-        counts[pair.pool, pair.of][pair.same] += 1
-        if pair.of != "QQP, looked at":
-            counts[pair.pool, "all but what was looked at"][pair.same] += 1
-    print(
-        "## Questions that read the same\n\n"
-        "| pool | set | same label | another | another at most |\n|---|---|---|---|---|"
-    )
-    for (pool, of), (other, same) in sorted(counts.items()):
-        print(f"| {pool} | {of} | {same} | {other} | {at_most(other, other + same):.1%} |")
-    print()
 
 
 # Streams

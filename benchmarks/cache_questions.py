@@ -22,6 +22,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from steprouter.caching.bound import SAME_WORDS, pool_of
 from steprouter.caching.entry import Entry
 from steprouter.caching.facets import disagreements, facets_of
+from steprouter.caching.wording import is_slight
 
 HALVES = ("looked at", "held out")
 INTENTS = ("banking77", "clinc150", "hwu64", "snips")
@@ -63,10 +64,10 @@ class Pair:
 
 
 def pairs_that_agree(folder: Path) -> Iterator[Pair]:
-    """Pairs of labelled sets whose facets agree, with the pool they would be in."""
+    """Pairs of labelled sets that read the same, with the pool they would be in."""
     for row in rows_of(folder / "semantic_pairs" / "qqp_gptcache.parquet"):
         a, b = row["text_a"], row["text_b"]
-        if a != b and not disagreements(facets_of(a), facets_of(b)):
+        if a != b and not disagreements(facets_of(a), facets_of(b)) and not is_slight(a, b):
             yield Pair(a=a, b=b, same=row["label"] == 1, of=f"QQP, {half_of(a, b)}", pool=pool_named(a, b))
     for name in INTENTS:
         alike: dict[object, dict[str, str]] = defaultdict(dict)
@@ -76,7 +77,8 @@ def pairs_that_agree(folder: Path) -> Iterator[Pair]:
                 alike[facets.language, facets.items].setdefault(row["text"], row["intent"])
         for texts in alike.values():
             for (a, first), (b, second) in itertools.combinations(texts.items(), 2):
-                yield Pair(a=a, b=b, same=first == second, of=name, pool=pool_named(a, b))
+                if not is_slight(a, b):
+                    yield Pair(a=a, b=b, same=first == second, of=name, pool=pool_named(a, b))
 
 
 def pool_named(a: str, b: str) -> str:
@@ -100,7 +102,7 @@ class Cluster:
 
 
 def clusters(folder: Path, half: str) -> list[Cluster]:
-    """The clusters of a set in which all marks of sameness are of one half; a question that was marked so never is one."""
+    """The clusters of a set in which all marks of sameness are of one half; a question without such marks is one."""
     rows = rows_of(folder / "semantic_pairs" / "qqp_gptcache.parquet")
     parents: dict[str, str] = {}
 
