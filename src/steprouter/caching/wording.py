@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from .english import TURNS
 from .pieces import pieces
 from .plain import plain
@@ -15,7 +13,6 @@ LEAST_WORDS = 3
 ENDING = " ?!.…"
 
 
-@lru_cache(maxsize=1024)
 def wording(text: str) -> tuple[str, ...]:
     """The words of a text in their order, lower-case; of one that cannot be read the text itself, but for its spaces.
 
