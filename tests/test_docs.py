@@ -41,7 +41,7 @@ from steprouter.flow import resumption
 from steprouter.redaction import Kind
 from steprouter.routing.sufficiency import Fate
 from steprouter.testing import ScriptedChatModel, SimulatedProvider, Usage, fail, obliging, say
-from steprouter.tracing.record import AttemptRecord, CandidateRecord, Part, PassedRecord, ResumedRecord
+from steprouter.tracing.record import AttemptRecord, CacheRecord, CandidateRecord, Part, PassedRecord, ResumedRecord
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -195,6 +195,11 @@ def test_what_a_trace_holds_of_failures_is_documented(record: type[Part]) -> Non
     figures = {"model", "why", "began_seconds", "seconds", "first_token_seconds", "finish", "lesson", "estimated"}
     figures |= {name for name in record.model_fields if name.endswith(("_tokens", "_usd"))}
     assert {name for name in record.model_fields if name not in figures and f"`{name}`" not in page} == set()
+
+
+def test_what_a_trace_holds_of_the_cache_is_documented() -> None:
+    page = CACHING.partition("## What a trace holds")[2]
+    assert set(CacheRecord.model_fields) <= set(re.findall(r"`(\w+)`", page))
 
 
 def test_the_page_on_rules_explains_every_condition_and_effect() -> None:

@@ -43,7 +43,8 @@ def asked_of(step: Step, ask: Ask, setting: Setting) -> Scope | Uncached | None:
         return None
     if setting.policy.mode != "route":
         return Uncached(reasons=(f"{setting.policy.mode} mode asks the reference",))
-    return scope_of(step, ask, cache, digest=setting.digest, floor=floor_of(step, setting))
+    floor = floor_of(step, setting)
+    return scope_of(step, ask, cache, digest=setting.digest, floor=floor, heat=setting.heat)
 
 
 def would_ask(step: Step, ask: Ask, digest: Callable[..., str], setting: Setting) -> Scope | Uncached:

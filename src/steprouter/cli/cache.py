@@ -142,7 +142,11 @@ def print_stats(told: CacheStats, whose: str) -> None:
     from ..tracing.wording import duration, money, name, number_of
 
     if not told.entries and not told.lookups:
-        fail(f"no answers are kept for tenant {whose!r} in this store; is answer_cache on?", NOT_FOUND)
+        fail(
+            f"no answers are kept for tenant {whose!r} in this store: answer_cache is off, or no step may be answered "
+            "again; `steprouter cache explain STEP` says why",
+            NOT_FOUND,
+        )
     typer.echo(f"tenant {name(whose)}: {number_of(told.entries, 'answer')}, {told.size_bytes / 1024:,.0f} kB")
     hits = told.exact + told.semantic
     typer.echo(
