@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..answering.budgets import Budget, check_budgets
-from ..caching.policy import AnswerCache
+from ..caching import AnswerCache, LangCacheService
 from ..embedding.onnx import OnnxEmbedder
 from ..errors import ConfigError
 from ..memory.lessons import Lessons
@@ -105,6 +105,9 @@ def make_answers(document: Document, fields: AnswerCacheFields | bool | None) ->
     if isinstance(fields, bool) or fields is None:
         return AnswerCache() if fields else None
     given = {name: getattr(fields, name) for name in fields.model_fields_set}
+    if fields.langcache is not None:
+        service = partial(LangCacheService, **fields.langcache.model_dump(exclude_unset=True))
+        given["langcache"] = document.build(("answer_cache", "langcache"), service)
     return document.build(("answer_cache",), lambda: AnswerCache(**given))
 
 
