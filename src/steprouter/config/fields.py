@@ -248,6 +248,12 @@ class MemoryFields(Fields):
     journal_key: SecretStr | None = None
 
 
+class AnswersFields(Fields):
+    """What removing cached answers needs."""
+
+    answer_cache: AnswerCacheFields | bool | None = None
+
+
 class FileFields(StoreFields):
     """The whole file."""
 

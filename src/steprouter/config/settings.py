@@ -31,6 +31,7 @@ from .document import Document, Place, read_document
 from .fields import (
     FIELDS_AT,
     AnswerCacheFields,
+    AnswersFields,
     BudgetFields,
     FileFields,
     MemoryFields,
@@ -98,6 +99,25 @@ def beside(path: Path, policy: Policy) -> Policy:
     """The policy with its predictor's file found from the configuration's folder, wherever the process runs."""
     named = policy.predictor
     return replace(policy, predictor=str(path.parent / named)) if isinstance(named, str) else policy
+
+
+def load_answers(
+    path: str | PathLike[str] | None, *, environment: Mapping[str, str] | None = None
+) -> AnswerCache | None:
+    """The answer cache of a file alone, so that the keys of models need not be there to remove answers.
+
+    Args:
+        path: The file; None is none.
+        environment: As for `load`.
+
+    Raises:
+        ConfigError: As for `load`.
+    """
+    if path is None:
+        return None
+    given = os.environ if environment is None else environment
+    document = read_document(Path(path), given, only=AnswersFields.model_fields)
+    return make_answers(document, check(document, AnswersFields, FIELDS_AT).answer_cache)
 
 
 def make_answers(document: Document, fields: AnswerCacheFields | bool | None) -> AnswerCache | None:

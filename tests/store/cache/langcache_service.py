@@ -150,6 +150,7 @@ class LangCacheDouble:
 
 class Door(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 65536  # one packet for each answer
     service: LangCacheDouble
 
     def handle_any(self) -> None:

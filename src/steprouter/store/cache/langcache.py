@@ -149,9 +149,10 @@ class LangCacheSearch:
             for one in batch
             if one.entry.scope and one.entry.expires_at > now and (text := tellable(one.entry.text)) is not None
         ]
-        self.say("questions are not found by meaning", self.wire.set_all(told))
         gone = [self.dead.popleft() for _ in range(len(self.dead))]
-        self.say("pointers to answers that are gone stay until they expire", self.wire.delete_all(gone))
+        failed = [one for one in (*self.wire.set_all(told), *self.wire.delete_all(gone)) if one is not None]
+        if failed:  # that the service fails is said once, when it begins
+            log.debug("LangCache was not told of %d answers: %s", len(failed), failed[0].reason)
 
     def invalidate(self, tenant: str, tag: str | None) -> None:
         """Remove what points at answers that were removed: all of a tenant's, or those of runs with one tag.
@@ -170,13 +171,8 @@ class LangCacheSearch:
 
     def remove(self, attributes: Mapping[str, str]) -> None:
         """Remove all that has these attributes."""
-        self.say("questions that were removed stay in the service until they expire", [self.wire.delete(attributes)])
-
-    def say(self, what: str, done: Sequence[Missing | None]) -> None:
-        """Log what could not be done, once."""
-        failed = [one for one in done if one is not None]
-        if failed:
-            log.warning("%d %s: %s", len(failed), what, failed[0].reason)
+        if (failed := self.wire.delete(attributes)) is not None:
+            log.warning("questions that were removed stay in LangCache until they expire: %s", failed.reason)
 
     def drawer(self, tenant: str, scope: str, epoch: int) -> dict[str, str]:
         """What a question must have in common with those it is compared to."""

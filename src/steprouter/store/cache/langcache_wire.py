@@ -34,7 +34,7 @@ WRITES_AT_ONCE = 8
 """So that a batch of 64 answers takes half a second."""
 
 WRITE_SECONDS = 5.0
-"""What is waited for off the path: a service under load that embeds a question."""
+"""What is waited for off the path, of a whole batch: what else ended steps leave waits behind it."""
 
 FIRST_PAUSE_SECONDS = 5.0
 LAST_PAUSE_SECONDS = 60.0
@@ -305,10 +305,13 @@ class LangCacheWire:
 
     def each(self, tell: Callable[[T], object], what: Sequence[T]) -> list[Missing | None]:
         """Tell the service several things, side by side as long as there are threads; off the path."""
+        ends_at = time.monotonic() + WRITE_SECONDS
 
         def one(it: T) -> Missing | None:
             if (barred := self.leave.barred()) is not None:
                 return barred
+            if time.monotonic() > ends_at:
+                return BUSY
             done = self.told(tell(it))
             return done if isinstance(done, Missing) else None
 
@@ -342,7 +345,7 @@ class LangCacheWire:
         with self.opening:
             made, self.made = self.made, None
         if made is not None:
-            made.askers.shutdown(cancel_futures=True)
+            made.askers.shutdown(wait=False, cancel_futures=True)
             made.tellers.shutdown()
             made.http.close()
 
