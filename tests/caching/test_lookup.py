@@ -106,6 +106,20 @@ def test_a_miss_says_what_differs_and_nothing_of_what_was_asked():
     assert not any("chain" in reason for reason in found.reasons)
 
 
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("great", "great, thanks!"),
+        ("I would like to thank you ai", "hello there ai"),
+        ("volume down", "please volume down"),
+    ],
+)
+def test_where_little_is_said_courtesies_count(a, b):
+    found = looked(asked(a), near(b), pools=BLIND)
+    assert isinstance(found, Miss)
+    assert isinstance(looked(asked(a), near(f" {a}! "), pools=BLIND), Hit)
+
+
 def test_where_meaning_is_not_compared_the_miss_says_why():
     scope = Scope(exact="e", why_not="tools may be called")
     assert looked(scope, near("How do I oil a chain?")).reasons[-1] == "tools may be called"

@@ -10,6 +10,7 @@ from .entry import Cached, Entry, Near, Tally
 from .facets import disagreements
 from .policy import AnswerCache
 from .scope import Scope
+from .wording import is_slight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,10 @@ def objection(scope: Scope, one: Near) -> str:
     if is_silenced(one.tally):
         return f"alike by {one.similarity:.2f}, but its answer was found wrong"
     differing = disagreements(scope.facets, one.entry.facets)
-    return f"alike by {one.similarity:.2f}, but another: {', '.join(differing)}" if differing else ""
+    if differing:
+        return f"alike by {one.similarity:.2f}, but another: {', '.join(differing)}"
+    slight = is_slight(scope.text, one.entry.text)
+    return f"alike by {one.similarity:.2f}, but little is said besides courtesies" if slight else ""
 
 
 def judged(scope: Scope, one: Near, cached: Cached, cache: AnswerCache) -> Doubt:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from .english import TURNS
 from .pieces import pieces
 from .plain import plain
 from .turns import ABOUT_WORDS, MARKS, REQUEST, matched, opening
 
+LEAST_WORDS = 3
+"""Of pairs of the same words that people gave another label to, the two that differ in fact were of one word."""
 
-@lru_cache(maxsize=1024)
+ENDING = " ?!.…"
+
+
 def wording(text: str) -> tuple[str, ...]:
     """The words of a text in their order, lower-case; of one that cannot be read the text itself, but for its spaces.
 
@@ -37,6 +39,19 @@ def wording(text: str) -> tuple[str, ...]:
             is_first = tokens[at] in {".", "?"}
             at += 1
     return tuple(said)
+
+
+def is_slight(a: str, b: str) -> bool:
+    """Whether two texts say so little that their courtesies may be what is meant, and are not the same to the letter.
+
+    "Great" and "great, thanks!" differ, and "thank you, robot" is no "hello there, robot".
+    """
+    return min(len(wording(a)), len(wording(b))) < LEAST_WORDS and letters(a) != letters(b)
+
+
+def letters(text: str) -> str:
+    """A text without what is never meant: case, spaces, the marks at its end."""
+    return " ".join(text.split()).casefold().rstrip(ENDING)
 
 
 def silent_words(tokens: list[str], at: int) -> int:
