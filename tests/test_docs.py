@@ -25,6 +25,7 @@ from steprouter.config.fields import (
     BudgetFields,
     ContentFilterFields,
     FileFields,
+    LangCacheFields,
     LimitFields,
     MemoryFields,
     ModelFields,
@@ -241,6 +242,7 @@ def test_the_fates_of_candidates_are_documented() -> None:
         ("a route", RouteFields),
         ("`tie_break`", TieBreakFields),
         ("`answer_cache`", AnswerCacheFields),
+        ("`langcache`", LangCacheFields),
     ],
 )
 def test_the_page_on_configuration_lists_every_field(row: str, fields: type[Fields]) -> None:

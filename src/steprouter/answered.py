@@ -65,8 +65,10 @@ def floor_of(step: Step, setting: Setting) -> str:
     return f"{tier_floor(step, setting.policy)}|{loss!r}|{pinned if isinstance(pinned, str) else ''}"
 
 
-def question_of(asked: Scope | Uncached | None) -> str | None:
-    """The text by which an answer is looked for by meaning; None where it is not."""
+def question_of(asked: Scope | Uncached | None, cache: AnswerCache | None) -> str | None:
+    """The text whose vector an answer is looked for by; None where it is not, or where a service embeds it."""
+    if cache is None or cache.langcache is not None:
+        return None
     return asked.text if isinstance(asked, Scope) and asked.semantic is not None else None
 
 
@@ -74,7 +76,7 @@ def lookup_of(step: Step, asked: Scope | Uncached | None, vector: Vector | Missi
     """What the store is asked for; None where nothing is looked for."""
     if not isinstance(asked, Scope):
         return None
-    return Lookup(exact=asked.exact, semantic=asked.semantic, vector=vector, holder=step.id)
+    return Lookup(exact=asked.exact, semantic=asked.semantic, vector=vector, text=asked.text, holder=step.id)
 
 
 def at_hand(step: Step, asked: Scope | Uncached | None, cache: AnswerCache | None) -> Flow[Used | None]:

@@ -204,6 +204,7 @@ class Engine:
             budgets=self.budgets,
             cipher=self.cipher,
             answers=self.kept.answers is not None,
+            langcache=None if self.kept.answers is None else self.kept.answers.langcache,
         )
 
     @cached_property

@@ -141,7 +141,7 @@ def consider(step: Step, ask: Ask, setting: Setting, asked_for: Scope | Uncached
     if (used := (yield from at_hand(step, asked_for, setting.answers))) is not None:
         return answered_before(step, ask, used, setting)
     text = step_text(ask.messages)
-    embedded = yield from perform(Embed(text=text, question=question_of(asked_for)))
+    embedded = yield from perform(Embed(text=text, question=question_of(asked_for, setting.answers)))
     vector, read = embedded.vector, step
     step = settled(read, routed(read, vector, embedded.routes, setting.policy))
     lookup = lookup_of(step, asked_for, embedded.question)

@@ -94,7 +94,8 @@ def kept_of(outcome: Outcome, asked: Scope, cache: AnswerCache, prices: Mapping[
     assert given.answer is not None
     assert used is not None
     vector = used.vector
-    is_compared = asked.semantic is not None and not isinstance(vector, Missing)
+    is_embedded = cache.langcache is not None or not isinstance(vector, Missing)
+    is_compared = asked.semantic is not None and is_embedded
     place = step.place
     entry = Entry(
         id=asked.exact,

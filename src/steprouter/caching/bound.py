@@ -51,18 +51,19 @@ SILENCED = 0.5
 weighs, so that one is enough."""
 
 
-def pool_of(text: str, entry: Entry, similarity: float) -> str:
+def pool_of(text: str, entry: Entry, similarity: float, scale: str = "") -> str:
     """The pool of an answer whose question agrees with a text in all that facets see.
 
     Args:
         text: What is asked.
         entry: The answer.
-        similarity: Cosine of the two questions' vectors.
+        similarity: Cosine of the two questions' vectors, or the figure of who found it.
+        scale: Who found it, where that is a service with a measure of its own: its pools are others.
     """
     if wording(text) == wording(entry.text):
         return SAME_WORDS
     band = next((f"{least:g}" for least in BANDS if similarity >= least), f"less than {BANDS[-1]:g}")
-    return f"{READ_ALIKE}, alike by {band}"
+    return f"{READ_ALIKE}, alike by {band}{scale and ', says '}{scale}"
 
 
 def error_bound(pool: str, tally: Tally, own: Tally | None = None, *, confidence: float) -> float:

@@ -64,12 +64,14 @@ class Near:
 
     Attributes:
         entry: It.
-        similarity: Cosine of the two questions' vectors.
+        similarity: Cosine of the two questions' vectors, or the figure of who found it.
+        scale: Who found it, where that is a service with a measure of its own.
         tally: What is known of this very entry, from checks, audits and feedback.
     """
 
     entry: Entry
     similarity: float
+    scale: str = ""
     tally: Tally = field(default_factory=Tally)
 
 

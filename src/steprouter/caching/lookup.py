@@ -113,7 +113,7 @@ def objection(scope: Scope, one: Near) -> str:
 
 def judged(scope: Scope, one: Near, cached: Cached, cache: AnswerCache) -> Doubt:
     """How sure an answer is to a question that says the same."""
-    pool = pool_of(scope.text, one.entry, one.similarity)
+    pool = pool_of(scope.text, one.entry, one.similarity, one.scale)
     bound = error_bound(pool, cached.pools.get(pool, Tally()), one.tally, confidence=cache.confidence)
     return Doubt(entry=one.entry, similarity=one.similarity, bound=bound, pool=pool)
 

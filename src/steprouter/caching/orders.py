@@ -17,7 +17,8 @@ class Lookup:
     Attributes:
         exact: The digest of the whole question: letters and digits.
         semantic: The digest of all but the last human text; None where meaning is not compared.
-        vector: The last human text as a vector; else answers to questions like it are not looked for.
+        vector: The last human text as a vector; else the store is not asked for answers to questions like it.
+        text: That text, where a service is asked for such answers.
         holder: Who asks; the step's id.
         fill: Whether the step would get the answer itself. Then it is told to wait where another is getting it
             already, and is itself the one that others wait for where nobody is.
@@ -26,6 +27,7 @@ class Lookup:
     exact: str
     semantic: str | None = None
     vector: Vector | Missing = field(default=NOT_KEPT, repr=False)
+    text: str = field(default="", repr=False)
     holder: str
     fill: bool = True
 

@@ -8,6 +8,7 @@ from math import inf
 
 from ..errors import ConfigError
 from ..step.step import StepKind
+from .langcache import LangCacheService
 
 HOUR, DAY = 3_600.0, 86_400.0
 
@@ -46,6 +47,7 @@ class AnswerCache:
             that what is known stays true.
         personal: Whether each user has a cache of their own: `auto` where a run names a user, `always` also gives runs
             without one nothing, `never` shares answers among the users of a tenant.
+        langcache: A managed service that finds questions by meaning in place of the store's own search.
 
     Raises:
         ConfigError: A value is out of its range.
@@ -62,6 +64,7 @@ class AnswerCache:
     check: str | None = None
     audit_share: float = 0.02
     personal: str = "auto"
+    langcache: LangCacheService | None = None
 
     def __post_init__(self) -> None:
         within("max_error", self.max_error, lambda x: 0 < x < 0.5, "above 0 and below 0.5; semantic=False allows none")
@@ -78,6 +81,8 @@ class AnswerCache:
             raise ConfigError(f"personal must be 'auto', 'always' or 'never', got {self.personal!r}")
         if not self.exact and not self.semantic:
             raise ConfigError("an AnswerCache must compare exactly or by meaning, got neither; leave answer_cache out")
+        if self.langcache is not None and not self.semantic:
+            raise ConfigError("langcache finds answers by meaning, and semantic is off; leave one of them out")
 
     def ttl_for(self, kind: StepKind) -> float:
         """How long the answer to a step of a kind is kept, in seconds."""

@@ -92,7 +92,7 @@ def invalidate(
         fail(
             "name --tag, --model or --node, or say --all for all answers of a tenant; not both, not nothing", BAD_INPUT
         )
-    with plain_errors(), shelf_of(config, store, tenant) as (shelf, whose):
+    with plain_errors(), shelf_of(config, store, tenant, removing=True) as (shelf, whose):
         if everything and not yes:
             if not sys.stdin.isatty():
                 fail("removing all answers cannot be undone, and nobody can be asked here; say --yes", BAD_INPUT)
@@ -125,9 +125,11 @@ def estimate(
 
 
 @contextmanager
-def shelf_of(config: Path | None, store: str | None, tenant: str | None) -> Iterator[tuple[Shelf, str]]:
+def shelf_of(
+    config: Path | None, store: str | None, tenant: str | None, *, removing: bool = False
+) -> Iterator[tuple[Shelf, str]]:
     """The answers of the place that options, environment and configuration name, and whose they are."""
-    with recollecting(config, store, tenant, answers=True) as (recollection, whose):
+    with recollecting(config, store, tenant, answers=True, removing=removing) as (recollection, whose):
         assert recollection.shelf is not None
         yield recollection.shelf, whose
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
+from ..caching.langcache import SEARCH_SECONDS
 from ..models.card import PrefillStyle, Tier
 from ..routing.routes import ROUTE_MARGIN, THRESHOLD, Aggregation
 from ..routing.sufficiency import QUALITY_LOSS
@@ -212,6 +213,15 @@ class LessonFields(Fields):
     models: Words = ()
 
 
+class LangCacheFields(Fields):
+    """A `LangCacheService`."""
+
+    server_url: str
+    cache_id: str
+    api_key: SecretStr
+    timeout_seconds: float = SEARCH_SECONDS
+
+
 class AnswerCacheFields(Fields):
     """An `AnswerCache`."""
 
@@ -226,6 +236,7 @@ class AnswerCacheFields(Fields):
     check: str | None = None
     audit_share: float | None = None
     personal: str | None = None
+    langcache: LangCacheFields | None = None
 
 
 class MemoryFields(Fields):
@@ -235,6 +246,12 @@ class MemoryFields(Fields):
     embedder: Literal["static", "onnx"] = "static"
     lessons: LessonFields | None = None
     journal_key: SecretStr | None = None
+
+
+class AnswersFields(Fields):
+    """What removing cached answers needs."""
+
+    answer_cache: AnswerCacheFields | bool | None = None
 
 
 class FileFields(StoreFields):
@@ -260,6 +277,7 @@ FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
     ("policy", "probes"): ProbeFields,
     ("budget",): BudgetFields,
     ("answer_cache",): AnswerCacheFields,
+    ("answer_cache", "langcache"): LangCacheFields,
     ("policy", "rules"): RuleFields,
     ("policy", "routes"): RouteFields,
     ("policy", "tie_break"): TieBreakFields,

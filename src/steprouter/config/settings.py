@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..answering.budgets import Budget, check_budgets
-from ..caching.policy import AnswerCache
+from ..caching import AnswerCache, LangCacheService
 from ..embedding.onnx import OnnxEmbedder
 from ..errors import ConfigError
 from ..memory.lessons import Lessons
@@ -31,6 +31,7 @@ from .document import Document, Place, read_document
 from .fields import (
     FIELDS_AT,
     AnswerCacheFields,
+    AnswersFields,
     BudgetFields,
     FileFields,
     MemoryFields,
@@ -100,11 +101,33 @@ def beside(path: Path, policy: Policy) -> Policy:
     return replace(policy, predictor=str(path.parent / named)) if isinstance(named, str) else policy
 
 
+def load_answers(
+    path: str | PathLike[str] | None, *, environment: Mapping[str, str] | None = None
+) -> AnswerCache | None:
+    """The answer cache of a file alone, so that the keys of models need not be there to remove answers.
+
+    Args:
+        path: The file; None is none.
+        environment: As for `load`.
+
+    Raises:
+        ConfigError: As for `load`.
+    """
+    if path is None:
+        return None
+    given = os.environ if environment is None else environment
+    document = read_document(Path(path), given, only=AnswersFields.model_fields)
+    return make_answers(document, check(document, AnswersFields, FIELDS_AT).answer_cache)
+
+
 def make_answers(document: Document, fields: AnswerCacheFields | bool | None) -> AnswerCache | None:
     """The answer cache."""
     if isinstance(fields, bool) or fields is None:
         return AnswerCache() if fields else None
     given = {name: getattr(fields, name) for name in fields.model_fields_set}
+    if fields.langcache is not None:
+        service = partial(LangCacheService, **fields.langcache.model_dump(exclude_unset=True))
+        given["langcache"] = document.build(("answer_cache", "langcache"), service)
     return document.build(("answer_cache",), lambda: AnswerCache(**given))
 
 

@@ -91,6 +91,12 @@ class LocalAnswers:
         with self.turn.lock:
             return self.drawer(tenant).serves(exact, now)
 
+    def known(self, tenant: str, ids: Iterable[str]) -> dict[str, tuple[Entry, Tally] | None]:
+        """The answers of these names with what is known of each; None for one that is not there."""
+        with self.turn.lock:
+            kept = self.drawer(tenant).kept
+            return {name: None if (one := kept.get(name)) is None else (one.entry, one.tally) for name in ids}
+
     def look(self, tenant: str, lookup: Lookup, vector: Vector | None, now: float) -> Cached:
         """What is kept of a question; whoever asks first is to get what is not."""
         with self.turn.lock:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from steprouter.caching.entry import Cached, Entry
+from steprouter.caching.langcache import LangCacheService
 from steprouter.caching.orders import CacheStats, Counted, Kept, Lookup, Observed
 from steprouter.memory.recall import Missing
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from ..live.journal_cipher import Cipher
     from ..memory.sections import Section
+    from .langcache import LangCacheSearch
+    from .named import Known
     from .remote import RedisAnswers
     from .sections import Looked
 
@@ -68,6 +71,10 @@ class Home(Protocol):
         """Seals and opens answers; None where no key is set."""
         ...
 
+    def digest(self, *parts: str) -> str:
+        """A name for the parts that nobody can make without the secret."""
+        ...
+
 
 class Shelf:
     """The answers that may be given again; one for each router. Never raises in a step.
@@ -77,6 +84,7 @@ class Shelf:
         lease_seconds: How long others take an answer to be under way.
         largest_entries: Answers that this process has at hand, at most.
         largest_bytes: What they may take, about.
+        langcache: The service that finds questions by meaning; None leaves that to the store.
     """
 
     def __init__(
@@ -86,12 +94,16 @@ class Shelf:
         lease_seconds: float = LEASE_SECONDS,
         largest_entries: int = LARGEST_ENTRIES,
         largest_bytes: int = LARGEST_BYTES,
+        langcache: LangCacheService | None = None,
     ) -> None:
         self.home = home
         self.lease_seconds = lease_seconds
         self.local = LocalAnswers(lease_seconds)
         self.pocket = Pocket(largest_entries, largest_bytes)
         self.remotes: dict[int, RedisAnswers] = {}
+        self.langcache = langcache
+        self.searches: dict[int, LangCacheSearch] = {}
+        self.search()
 
     @cached_property
     def indexes(self) -> Indexes:
@@ -112,6 +124,36 @@ class Shelf:
             # setdefault: of two threads that come first at once, both take the same one.
             remote = self.remotes.setdefault(os.getpid(), remote)
         return remote
+
+    def search(self) -> LangCacheSearch | None:
+        """This process's way to the service that finds questions by meaning; None where the store does."""
+        if self.langcache is None:
+            return None
+        search = self.searches.get(os.getpid())
+        if search is None:
+            from .langcache import LangCacheSearch
+
+            made = LangCacheSearch(self.langcache, self, self.home.digest)
+            search = self.searches.setdefault(os.getpid(), made)  # as in `redis`
+        return search
+
+    def known(self, tenant: str, ids: Collection[str]) -> Known | Missing:
+        """A tenant's answers of these names, with what is known of each."""
+        if self.home.is_local:
+            return self.local.known(tenant, ids)
+        from .named import read_named  # brings the client library
+
+        remote = self.redis()
+        return read_named(remote.connection, remote.keys, remote.cipher, tenant, ids)
+
+    async def aknown(self, tenant: str, ids: Collection[str]) -> Known | Missing:
+        """As `known`, without blocking the event loop."""
+        if self.home.is_local:
+            return self.local.known(tenant, ids)
+        from .named import aread_named  # brings the client library
+
+        remote = self.redis()
+        return await aread_named(remote.connection, remote.keys, remote.cipher, tenant, ids)
 
     def sections(self) -> list[Section]:
         """What a recall asks for; the search last, so that it holds up nothing else."""
@@ -238,6 +280,8 @@ class Shelf:
             self.local.keep(batch, now)
         else:
             self.redis().keep(batch, now)
+        if (search := self.search()) is not None:
+            search.keep(batch, now)
 
     def release(self, tenant: str, exact: str, holder: str) -> None:
         """Give up getting an answer, so that another may; off the path."""
@@ -282,12 +326,14 @@ class Shelf:
             StoreError: The store is away.
         """
         parts = {what: name for what, name in (("tag", tag), ("model", model), ("node", node)) if name is not None}
-        if self.home.is_local:
-            return self.local.invalidate(tenant, parts)
         try:
+            if self.home.is_local:
+                return self.local.invalidate(tenant, parts)
             return self.redis().invalidate(tenant, parts)
         finally:
             self.pocket.forget(tenant)
+            if (search := self.search()) is not None and parts.keys() <= {"tag"}:
+                search.invalidate(tenant, tag)
 
     def forget(self, tenant: str, *, thread: str | None = None, user: str | None = None) -> int:
         """Let go of what this process has of a tenant, or of a thread or user of it.
@@ -296,7 +342,15 @@ class Shelf:
             How many answers there were that are nowhere else.
         """
         self.pocket.forget(tenant)
+        if (search := self.search()) is not None:
+            search.forget(tenant, thread, user)
         return self.local.forget(tenant, thread=thread, user=user)
+
+    def close(self) -> None:
+        """Give connections back; the next use opens them anew."""
+        search = self.searches.pop(os.getpid(), None)
+        if search is not None:
+            search.close()
 
     def stats(self, tenant: str) -> CacheStats:
         """What is kept of a tenant and what it has done.

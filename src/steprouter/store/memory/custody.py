@@ -129,7 +129,7 @@ class Custody:
         if remote.lessons is not None:
             remote.lessons.forget(tenant)
         if self.recollection.shelf is not None:
-            self.recollection.shelf.forget(tenant)
+            self.recollection.shelf.forget(tenant, thread=thread, user=user)
         return told
 
     def forget_here(self, tenant: str, thread: str | None, user: str | None) -> Forgotten:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from steprouter.answering.budgets import Budget
+from steprouter.caching.langcache import LangCacheService
 from steprouter.caching.orders import Lookup
 from steprouter.errors import ConfigError, StoreError
 from steprouter.memory.effect import Effect
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from steprouter.memory.local_lessons import LocalLessons
 
+    from ..cache.langcache import LangCacheSearch
     from ..live.journal_cipher import Cipher
     from .lessons import RedisLessons
     from .remote import RedisMemory
@@ -84,6 +86,7 @@ class Recollection:
         budgets: Brings what was spent of them too.
         cipher: Opens journals and answers that were encrypted.
         answers: Whether answers are kept to be given again.
+        langcache: The service that finds these by meaning; None leaves that to the store.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Recollection:
         budgets: Sequence[Budget] = (),
         cipher: Cipher | None = None,
         answers: bool = False,
+        langcache: LangCacheService | None = None,
     ) -> None:
         self.cipher = cipher
         self.settings = settings
@@ -111,7 +115,7 @@ class Recollection:
         self.remotes: dict[int, RedisMemory] = {}
         self.refused: Missing | None = None
         self.is_behind = False
-        self.shelf = Shelf(self) if answers else None
+        self.shelf = Shelf(self, langcache=langcache) if answers else None
 
     @property
     def is_local(self) -> bool:
@@ -182,14 +186,24 @@ class Recollection:
         return wanted
 
     def recall(self, step: Step, vector: Vector | Missing, lookup: Lookup | None = None) -> Recalled:
-        """What is known when a step begins; one round trip. With a `lookup`, of the answers kept too."""
+        """What is known when a step begins; one round trip. With a `lookup`, of the answers kept too.
+
+        Where a service finds answers by meaning, it is asked after that, unless there is one to the very question.
+        """
         found = {} if self.is_local else self.redis().recall(step, bytes_of(vector), lookup)
-        return self.recalled(step, vector, found, lookup)
+        recalled, search = self.recalled(step, vector, found, lookup), self.search
+        return recalled if search is None or lookup is None else search.complete(step, lookup, recalled)
 
     async def arecall(self, step: Step, vector: Vector | Missing, lookup: Lookup | None = None) -> Recalled:
         """As `recall`, without blocking the event loop."""
         found = {} if self.is_local else await self.redis().arecall(step, bytes_of(vector), lookup)
-        return self.recalled(step, vector, found, lookup)
+        recalled, search = self.recalled(step, vector, found, lookup), self.search
+        return recalled if search is None or lookup is None else await search.acomplete(step, lookup, recalled)
+
+    @property
+    def search(self) -> LangCacheSearch | None:
+        """The service that is asked for answers by meaning, where there was none to the very question."""
+        return None if self.shelf is None else self.shelf.search()
 
     def recalled(
         self, step: Step, vector: Vector | Missing, found: dict[str, Any], lookup: Lookup | None = None
@@ -382,6 +396,8 @@ class Recollection:
         remote = self.remotes.pop(os.getpid(), None)
         if remote is not None:
             remote.close()
+        if self.shelf is not None:
+            self.shelf.close()
 
 
 def read_or_raise(found: T | Missing) -> T:
