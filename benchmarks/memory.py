@@ -26,9 +26,12 @@ import redis
 import redis.asyncio
 from measure import Spread, atimed, in_turns, timed
 
+from steprouter.answering.answer import Answer
 from steprouter.answering.breaker import Breaker, Observation, observed
 from steprouter.answering.breaker_state import Sign
 from steprouter.answering.budgets import Budget
+from steprouter.caching.entry import Entry
+from steprouter.caching.orders import Kept, Lookup
 from steprouter.memory.journal import Began, JournalPlace, Stood, place_of
 from steprouter.memory.labels import Source, label
 from steprouter.memory.neighbours import nearest
@@ -38,6 +41,8 @@ from steprouter.memory.session import Decided, SessionUpdate, Warm
 from steprouter.models.cost import Usage
 from steprouter.step.step import Place, Step, StepKind
 from steprouter.store import Connection, Keys, connect
+from steprouter.store.cache.records import fields_of
+from steprouter.store.cache.sections import CacheSection, NearSection
 from steprouter.store.embedded import acquire
 from steprouter.store.live.health_record import MARKS, Record, text_of
 from steprouter.store.live.journal import Journal
@@ -50,7 +55,6 @@ from steprouter.store.memory.schema import Places, Space
 from steprouter.store.memory.sections import (
     REMEMBERED,
     BudgetSection,
-    CacheSection,
     HealthSection,
     JournalSection,
     Query,
@@ -76,6 +80,8 @@ STEP = Step(
 )
 SETTINGS = dict.fromkeys(MODELS, "ab" * 8)
 BUDGET = Budget(usd=10.0)
+EPOCH = 7
+LOOKUP = Lookup(exact="new", semantic="scope7", holder="now", fill=False)
 PLACES = Places(keys=KEYS, tenant="acme")
 
 
@@ -104,7 +110,7 @@ class Bench:
     def query(self) -> Query:
         """What is recalled, about one of the vectors."""
         asked = self.vectors[17].tobytes()
-        return Query(places=PLACES, step=STEP, vector=asked, models=MODELS, scope="scope7", journal=JOURNAL)
+        return Query(places=PLACES, step=STEP, vector=asked, models=MODELS, lookup=LOOKUP, journal=JOURNAL)
 
 
 def directions(count: int) -> Floats:
@@ -123,8 +129,9 @@ def filled() -> Iterator[Bench]:
         server = acquire(Path(folder), grace_seconds=0.0)
         connection = connect(server.url, deadline_seconds=DEADLINE, environment={})
         memory = RedisMemory(connection, KEYS, SPACE, models=MODELS)
-        answers = CacheSection(cache_index(SPACE), memory.indexes, fields=("answer", "usage"))
-        memory.sections = (answers, *REMEMBERED, JournalSection(), HealthSection(SETTINGS), BudgetSection((BUDGET,)))
+        live = (JournalSection(), HealthSection(SETTINGS), BudgetSection((BUDGET,)))
+        near = NearSection(cache_index(SPACE), memory.indexes, lambda tenant: EPOCH, None)
+        memory.sections = (*REMEMBERED, *live, CacheSection(30.0, None), near)
         vectors = directions(max(ENTRIES, OUTCOMES))
         try:
             fill_outcomes(memory, vectors)
@@ -194,15 +201,32 @@ def fill_live(connection: Connection) -> None:
 
 def fill_cache(connection: Connection, vectors: Floats) -> None:
     """Cached answers of twenty scopes."""
-    tenant = KEYS.tenant_tag("acme")
+    connection.call(partial(carry_out, commands=[("HSET", PLACES.cached("state"), "epoch", EPOCH)], replies=[]))
     for first in range(0, ENTRIES, 500):
         commands: list[Command] = [
-            ("HSET", PLACES.keys.record("acme", "cache", f"entry-{number}"), "v", 1, "tenant", tenant,
-             "scope", f"scope{number % SCOPES}", "expires_at", NOW + 3600, "answer", ANSWER, "usage", "900 80",
-             SPACE.field, vectors[number].tobytes())
+            ("HSET", PLACES.answer(f"entry{number}"),
+             *fields_of(PLACES, SPACE, answer_of(number, vectors[number].tobytes()), None))
             for number in range(first, first + 500)
         ]  # fmt: skip
         connection.call(partial(carry_out, commands=commands, replies=[]), deadline_seconds=5.0)
+
+
+def answer_of(number: int, vector: bytes) -> Kept:
+    """A cached answer."""
+    entry = Entry(
+        id=f"entry{number}",
+        scope=f"scope{number % SCOPES}",
+        text="a question",
+        answer=Answer(text=ANSWER, finish="stop"),
+        usage=Usage(input_tokens=900, output_tokens=80),
+        model="small",
+        kind="answer",
+        step_id="step",
+        created_at=NOW,
+        expires_at=NOW + 3600,
+        epoch=EPOCH,
+    )
+    return Kept(tenant="acme", entry=entry, vector=vector, holder="now")
 
 
 # --- recall ----------------------------------------------------------------------------------------------------
@@ -261,7 +285,8 @@ def recall_lines(bench: Bench, runner: asyncio.Runner, rounds: int) -> dict[str,
 def check(found: dict[str, Any], raw: Sequence[Any]) -> None:
     """The recall brought what it should: a benchmark of nothing would be quick."""
     assert found["session"].steps == 16
-    assert len(found["cache"].hits) == 4
+    assert found["cache"].cached.epoch == EPOCH
+    assert len(found["near"]) == 4
     assert set(found["health"]) == set(MODELS)
     assert set(found["counters"].kind) == set(MODELS)
     assert found["budget"] == {BUDGET.name: 0.2}

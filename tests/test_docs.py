@@ -21,9 +21,11 @@ from steprouter.config import load
 from steprouter.config.complaints import Fields
 from steprouter.config.fields import (
     AbilityFields,
+    AnswerCacheFields,
     BudgetFields,
     ContentFilterFields,
     FileFields,
+    LangCacheFields,
     LimitFields,
     MemoryFields,
     ModelFields,
@@ -40,7 +42,7 @@ from steprouter.flow import resumption
 from steprouter.redaction import Kind
 from steprouter.routing.sufficiency import Fate
 from steprouter.testing import ScriptedChatModel, SimulatedProvider, Usage, fail, obliging, say
-from steprouter.tracing.record import AttemptRecord, CandidateRecord, Part, PassedRecord, ResumedRecord
+from steprouter.tracing.record import AttemptRecord, CacheRecord, CandidateRecord, Part, PassedRecord, ResumedRecord
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -54,6 +56,7 @@ RESUMPTION = (ROOT / "docs" / "resumption.md").read_text()
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 RULES = (ROOT / "docs" / "rules.md").read_text()
 ROUTES = (ROOT / "docs" / "routes.md").read_text()
+CACHING = (ROOT / "docs" / "caching.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -160,6 +163,7 @@ def examples(page: str) -> Iterator[Any]:
         *examples(RULES),
         *examples(EFFORT),
         *examples(ROUTES),
+        *examples(CACHING),
     ],
 )
 def test_an_example_prints_what_stands_below_it(
@@ -183,8 +187,7 @@ def test_every_field_of_the_event_of_a_resumption_is_documented() -> None:
 
 def test_every_event_that_is_told_stands_in_the_documentation() -> None:
     told = set(re.findall(r"^\| `(\w+)` \|", FAILURES.partition("## Events in a graph")[2], re.MULTILINE))
-    planned = {"cache_hit", "drift"}  # nothing tells them yet
-    assert set(get_args(EventName)) - planned <= told
+    assert set(get_args(EventName)) <= told
 
 
 @pytest.mark.parametrize("record", [AttemptRecord, PassedRecord, ResumedRecord])
@@ -193,6 +196,11 @@ def test_what_a_trace_holds_of_failures_is_documented(record: type[Part]) -> Non
     figures = {"model", "why", "began_seconds", "seconds", "first_token_seconds", "finish", "lesson", "estimated"}
     figures |= {name for name in record.model_fields if name.endswith(("_tokens", "_usd"))}
     assert {name for name in record.model_fields if name not in figures and f"`{name}`" not in page} == set()
+
+
+def test_what_a_trace_holds_of_the_cache_is_documented() -> None:
+    page = CACHING.partition("## What a trace holds")[2]
+    assert set(CacheRecord.model_fields) <= set(re.findall(r"`(\w+)`", page))
 
 
 def test_the_page_on_rules_explains_every_condition_and_effect() -> None:
@@ -233,6 +241,8 @@ def test_the_fates_of_candidates_are_documented() -> None:
         ("a rule", RuleFields),
         ("a route", RouteFields),
         ("`tie_break`", TieBreakFields),
+        ("`answer_cache`", AnswerCacheFields),
+        ("`langcache`", LangCacheFields),
     ],
 )
 def test_the_page_on_configuration_lists_every_field(row: str, fields: type[Fields]) -> None:

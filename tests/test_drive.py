@@ -313,16 +313,16 @@ async def test_a_race_is_answered_with_its_first_call(asynchronous):
 class Mind:
     """Embeds and recalls, and says by which way it was asked."""
 
-    def embed(self, text):
+    def embed(self, text, question):
         return Embedded(vector=Missing(reason=f"embed {text}"))
 
-    async def aembed(self, text):
+    async def aembed(self, text, question):
         return Embedded(vector=Missing(reason=f"aembed {text}"))
 
-    def recall(self, step, vector):
+    def recall(self, step, vector, lookup):
         return Recalled(sections={"way": "recall", "vector": vector})
 
-    async def arecall(self, step, vector):
+    async def arecall(self, step, vector, lookup):
         return Recalled(sections={"way": "arecall", "vector": vector})
 
 

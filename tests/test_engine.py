@@ -71,8 +71,8 @@ def test_step_ids_sort_by_time():
 def test_a_trace_is_found_by_its_step_and_by_its_thread():
     engine = engine_over()
     trace = run(engine, config={"configurable": {"thread_id": "t"}})
-    assert engine.traces.get(trace.step_id) == trace
-    assert engine.traces.list("t") == [trace]
+    assert engine.traces.get(trace.step_id).model_copy(update={"cached": None}) == trace
+    assert [one.step_id for one in engine.traces.list("t")] == [trace.step_id]
 
 
 def test_without_tracing_nothing_is_kept_and_the_step_has_its_trace_all_the_same():
@@ -225,7 +225,7 @@ def test_closing_twice_is_harmless_and_memory_is_not_forgotten():
     trace = run(engine)
     engine.close()
     engine.close()
-    assert engine.traces.get(trace.step_id) == trace
+    assert engine.traces.get(trace.step_id).model_copy(update={"cached": None}) == trace
     assert run(engine).outcome == "sufficient"
 
 
@@ -233,7 +233,7 @@ async def test_closing_inside_an_event_loop_writes_what_waits():
     engine = engine_over()
     trace = run(engine)
     await engine.aclose()
-    assert engine.traces.get(trace.step_id) == trace
+    assert engine.traces.get(trace.step_id).model_copy(update={"cached": None}) == trace
 
 
 class Full:

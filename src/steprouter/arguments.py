@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
 
 from .answering.budgets import Budget
+from .caching.policy import AnswerCache
 from .errors import ConfigError
 from .memory.policy import MemoryPolicy
 from .models.card import ModelCard
 from .models.identify import identity
 from .routing.policy import Policy
+from .step.ask import Ask, Toolset
+
+TOOL_KEYS = ("tools", "tool_choice", "response_format", "strict", "parallel_tool_calls")
+BASE_KEYS = ("stream", "ls_structured_output_format", "structured_output_format")
+"""Call arguments that LangChain's base class handles itself."""
 
 
 def card_of(model: ModelCard | BaseChatModel | str) -> ModelCard:
@@ -73,8 +80,49 @@ def refuse_wrong_kinds(models: object, policy: object, memory_policy: object) ->
         raise ConfigError(f"memory_policy must be a MemoryPolicy, got {type(memory_policy).__name__}")
 
 
-def refuse_reserved(**reserved: object) -> None:
-    """Raise for arguments whose work is not there yet."""
-    for name, value in reserved.items():
-        if value is not None:
-            raise ConfigError(f"{name} must be None in this version, got {type(value).__name__}")
+def answer_cache_of(given: AnswerCache | bool | None) -> AnswerCache | None:
+    """The answer cache that a user asks for; None where there is none.
+
+    Raises:
+        ConfigError: It is neither an `AnswerCache` nor True, False or None.
+    """
+    if given is None or given is False:
+        return None
+    if given is True:
+        return AnswerCache()
+    if not isinstance(given, AnswerCache):
+        raise ConfigError(f"answer_cache must be an AnswerCache, True, False or None, got {type(given).__name__}")
+    return given
+
+
+def ask_of(
+    messages: Sequence[BaseMessage],
+    stop: Sequence[str] | None,
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    *,
+    ignored: Collection[str],
+    bound: object,
+) -> tuple[Ask, str | None]:
+    """What a call asks, and the model it insists on, if any.
+
+    Args:
+        messages: The conversation.
+        stop: Stop sequences.
+        given: The call's keyword arguments.
+        defaults: Settings of every call; None says nothing.
+        ignored: Keyword arguments that are no settings.
+        bound: What `bind_tools` made, if it was used.
+    """
+    settings = {key: value for key, value in defaults.items() if value is not None}
+    settings |= {k: v for k, v in given.items() if k not in (*TOOL_KEYS, *BASE_KEYS, *ignored)}
+    if not isinstance(bound, Toolset):
+        bound = Toolset.of(
+            given.get("tools") or (),
+            tool_choice=given.get("tool_choice"),
+            response_format=given.get("response_format"),
+            options={k: given[k] for k in ("strict", "parallel_tool_calls") if k in given},
+        )
+    settings = {k: v for k, v in settings.items() if k not in bound.options}
+    model = settings.pop("model", None)
+    return Ask(messages=tuple(messages), tools=bound, stop=tuple(stop or ()), settings=settings), model

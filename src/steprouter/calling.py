@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,6 +41,8 @@ from .answering.resuming import Resuming
 from .answering.seam import Joined, Unjoinable
 from .answering.shape import Hold, Shaping
 from .answering.speaker import Speaker, speaker_of, thinks
+from .caching.policy import AnswerCache
+from .caching.scope import heat_of
 from .commands import Call
 from .memory.journal import JournalEntry
 from .memory.lessons import Lessons
@@ -71,6 +73,9 @@ class Setting:
         lessons: What the user asks of lessons; None keeps and shows none.
         environ: The environment, which may redirect models that are named by a string.
         predictor: What foretells who is sufficient; None asks the step-kind table.
+        answers: What the user asks of the answer cache; None where there is none.
+        digest: Gives texts a name that nobody else can make; None where there is no answer cache.
+        heat: The temperature that models take where a step sets none; None where that is not known.
         speakers: Each model as the reader of a history, by name.
     """
 
@@ -79,6 +84,9 @@ class Setting:
     lessons: Lessons | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     predictor: Predictor | None = field(default=None, repr=False)
+    answers: AnswerCache | None = None
+    digest: Callable[..., str] | None = field(default=None, repr=False)
+    heat: float | None = field(init=False, default=None)
     speakers: dict[str, Speaker] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +95,8 @@ class Setting:
             names.setdefault(card.deployment, {card.deployment}).add(card.name)
         speakers = {c.name: speaker_of(c, self.environ, also=names[c.deployment] - {c.name}) for c in self.cards}
         object.__setattr__(self, "speakers", speakers)
+        if self.answers is not None:
+            object.__setattr__(self, "heat", heat_of(self.cards))
 
     def card(self, model: str) -> ModelCard:
         """The card of a model."""

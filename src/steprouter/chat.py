@@ -18,7 +18,9 @@ from pydantic import ConfigDict, Field, InstanceOf, ValidationError
 
 from .answering.answer import Delta
 from .answering.budgets import Budget
-from .arguments import budgets_of, card_of, refuse_reserved, refuse_unknown_fields, refuse_wrong_kinds
+from .answers import Answers
+from .arguments import answer_cache_of, ask_of, budgets_of, card_of, refuse_unknown_fields, refuse_wrong_kinds
+from .caching.policy import AnswerCache
 from .clock import Clock
 from .drive import Run
 from .engine import Engine
@@ -42,10 +44,6 @@ PRIVATE = (RUN, TOOLS, CONFIG)
 """Keyword arguments that travel from the public methods to the private ones and must never reach a tracer, a
 cache key or a provider."""
 
-TOOL_KEYS = ("tools", "tool_choice", "response_format", "strict", "parallel_tool_calls")
-BASE_KEYS = ("stream", "ls_structured_output_format", "structured_output_format")
-"""Call arguments that LangChain's base class handles itself."""
-
 
 class StepRouter(BaseChatModel):
     """A chat model that answers each step with the cheapest model that is sufficient.
@@ -55,7 +53,8 @@ class StepRouter(BaseChatModel):
     Args:
         models: The models that may answer: cards, LangChain chat models, or LangChain model strings.
         policy: Rules, tiers, mode.
-        answer_cache: Reserved for the semantic cache; `cache` stays LangChain's own field.
+        answer_cache: What may be answered again without a call: an `AnswerCache`, or `True` for one as it comes;
+            off by default. LangChain's own `cache`, and its global one, are then left out unless `cache` says so.
         budget: What may be spent: a `Budget`, or several.
         store: `embedded`, a `redis://` or `rediss://` URL, or `memory`.
         tenant: Whose data the steps are; None lets each run say in its configuration (`tenant`).
@@ -72,7 +71,7 @@ class StepRouter(BaseChatModel):
 
     models: tuple[InstanceOf[ModelCard], ...]
     policy: InstanceOf[Policy] = Field(default_factory=Policy)
-    answer_cache: None = None
+    answer_cache: InstanceOf[AnswerCache] | None = None
     budget: tuple[InstanceOf[Budget], ...] = ()
     store: str = Field(default="embedded", repr=False)
     tenant: str | None = None
@@ -89,7 +88,7 @@ class StepRouter(BaseChatModel):
         models: Sequence[ModelCard | BaseChatModel | str] = (),
         *,
         policy: Policy | None = None,
-        answer_cache: None = None,
+        answer_cache: AnswerCache | bool | None = None,
         budget: Budget | Sequence[Budget] | None = None,
         store: str = "embedded",
         tenant: str | None = None,
@@ -98,19 +97,22 @@ class StepRouter(BaseChatModel):
         **langchain: Any,
     ) -> None:
         refuse_unknown_fields(langchain, type(self))
-        refuse_reserved(answer_cache=answer_cache)
         refuse_wrong_kinds(models, policy, memory_policy)
         cards = tuple(card_of(model) for model in models)
         policy, tracing, memory_policy = policy or Policy(), tracing is not False, memory_policy or MemoryPolicy()
         engine = langchain.pop("engine", None)
         clock: Clock | None = langchain.pop("clock", None)
-        budgets = budgets_of(budget)
-        kept = Keeping(store=store, tenant=tenant, tracing=tracing, memory=memory_policy, budgets=budgets)
+        budgets, answers = budgets_of(budget), answer_cache_of(answer_cache)
+        if answers is not None:
+            langchain.setdefault("cache", False)  # the same answer need not be kept twice, nor escape its scope
+        kept = Keeping(
+            store=store, tenant=tenant, tracing=tracing, memory=memory_policy, budgets=budgets, answers=answers
+        )
         # `configurable_fields` rebuilds the router for each call, and connections must not be rebuilt with it.
         if engine is None or (engine.given, engine.policy, engine.kept) != (cards, policy, kept):
             engine = Engine(cards, policy, kept, clock=clock)
         ours: dict[str, Any] = {"models": cards, "policy": policy, "store": store, "tenant": tenant}
-        ours |= {"memory_policy": memory_policy, "budget": budgets}
+        ours |= {"memory_policy": memory_policy, "budget": budgets, "answer_cache": answers}
         try:
             super().__init__(**ours, tracing=tracing, engine=engine, **langchain)  # type: ignore[call-arg]  # pydantic's
         except ValidationError as error:
@@ -131,6 +133,7 @@ class StepRouter(BaseChatModel):
             settings.models,
             policy=settings.policy,
             budget=settings.budgets,
+            answer_cache=settings.answers,
             store=settings.store,
             tenant=settings.tenant,
             tracing=settings.tracing,
@@ -148,6 +151,11 @@ class StepRouter(BaseChatModel):
     def traces(self) -> Traces:
         """What happened: `traces.list(thread)`, `traces.get(step_id)`; of another tenant `traces.of(tenant)`."""
         return self.engine.traces
+
+    @property
+    def answers(self) -> Answers:
+        """Answers that may be given again: `stats` and `invalidate`; of another tenant `answers.of(tenant)`."""
+        return self.engine.answers
 
     @property
     def memory(self) -> Memory:
@@ -369,20 +377,8 @@ class StepRouter(BaseChatModel):
         config: RunnableConfig | None = None,
     ) -> tuple[Ask, RunnableConfig | None, str | None]:
         """What a call asks, where, and the model it insists on, if any."""
-        defaults: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-        settings = {key: value for key, value in defaults.items() if value is not None}
-        settings |= {k: v for k, v in kwargs.items() if k not in (*TOOL_KEYS, *BASE_KEYS, *PRIVATE)}
-        bound = kwargs.get(TOOLS)
-        if not isinstance(bound, Toolset):
-            bound = Toolset.of(
-                kwargs.get("tools") or (),
-                tool_choice=kwargs.get("tool_choice"),
-                response_format=kwargs.get("response_format"),
-                options={k: kwargs[k] for k in ("strict", "parallel_tool_calls") if k in kwargs},
-            )
-        settings = {k: v for k, v in settings.items() if k not in bound.options}
-        model = settings.pop("model", None)
-        ask = Ask(messages=tuple(messages), tools=bound, stop=tuple(stop or self.stop or ()), settings=settings)
+        defaults = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        ask, model = ask_of(messages, stop or self.stop, kwargs, defaults, ignored=PRIVATE, bound=kwargs.get(TOOLS))
         return ask, config, model
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -529,7 +525,7 @@ class StepRouter(BaseChatModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         run = kwargs.get(RUN)
-        first = run.decision.models[0] if isinstance(run, Run) and run.decision else kwargs.get("model")
+        first = run.first_model if isinstance(run, Run) else kwargs.get("model")
         params = LangSmithParams(ls_provider="steprouter", ls_model_name="steprouter", ls_model_type="chat")
         if isinstance(first, str) and first in self.engine.named:
             answering = self.provider(first)

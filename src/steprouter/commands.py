@@ -17,6 +17,10 @@ from .answering.moves import GiveUp
 from .answering.patience import Timeouts
 from .answering.progress import Progress
 from .answering.shape import Shaping
+from .caching.entry import Entry
+from .caching.lookup import Hit
+from .caching.orders import Lookup, Observed
+from .caching.use import Used
 from .memory.drafts import Material
 from .memory.journal import JournalEntry
 from .memory.recall import NOT_KEPT, Missing, Recalled, Vector
@@ -49,26 +53,93 @@ class Embedded:
 
     Attributes:
         vector: The text as a vector, or why there is none.
+        question: The question as a vector, where there is one.
         routes: The semantic routes in force; None where there are none, or they are not ready yet.
     """
 
     vector: Vector | Missing = field(default=NOT_KEPT, repr=False)
+    question: Vector | Missing = field(default=NOT_KEPT, repr=False)
     routes: RouteTable | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embed(Command[Embedded]):
-    """Turn the step's text into a vector, and bring the routes that it may take; takes no trip to the store."""
+    """Turn the step's text into a vector, and bring the routes that it may take; takes no trip to the store.
+
+    Attributes:
+        text: The step's text.
+        question: What a cached answer is looked for by, besides; None looks for none.
+    """
 
     text: str = field(repr=False)
+    question: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recall(Command[Recalled]):
-    """Bring what is known, in one round trip."""
+    """Bring what is known, in one round trip.
+
+    Attributes:
+        step: The step.
+        vector: Its text as a vector, or why there is none.
+        lookup: What cached answer is looked for besides; None looks for none.
+    """
 
     step: Step
     vector: Vector | Missing = field(repr=False)
+    lookup: Lookup | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtHand(Command[Entry | None]):
+    """Bring the answer to this very question, if this process has it; takes no time.
+
+    Attributes:
+        step: The step.
+        exact: The digest of the question.
+    """
+
+    step: Step
+    exact: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitFilled(Command[Entry | None]):
+    """Wait for the answer that somebody else is just getting to this very question; None if it does not come.
+
+    Attributes:
+        step: The step.
+        exact: The digest of the question.
+        seconds: How long to wait at most.
+    """
+
+    step: Step
+    exact: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay(Command[Attempt]):
+    """Give a cached answer, piece by piece where somebody watches.
+
+    Attributes:
+        hit: What was found.
+    """
+
+    hit: Hit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(Command[None]):
+    """Let others get the answer to a question that this step will not answer; off the path.
+
+    Attributes:
+        step: The step.
+        exact: The digest of the question.
+    """
+
+    step: Step
+    exact: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +307,7 @@ class Considered:
         vector: The step's text as a vector, or why there is none.
         recalled: What was known.
         decision: Which models are to be tried, and why.
+        used: What came of looking for a cached answer; None where there is no cache.
     """
 
     step: Step
@@ -243,6 +315,7 @@ class Considered:
     vector: Vector | Missing = field(repr=False)
     recalled: Recalled = field(repr=False)
     decision: Decision
+    used: Used | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +332,9 @@ class Outcome:
         vector: The step's text as a vector, or why there is none.
         material: What there is to learn from it; None where lessons are not kept.
         probe: What came of it as a probe of a step; None for a step.
+        used: What came of looking for a cached answer; None where there is no cache.
+        observed: What was learnt of cached answers.
+        ask: What was asked; None for what is no step of its own.
     """
 
     step: Step
@@ -270,6 +346,9 @@ class Outcome:
     vector: Vector | Missing = field(default=NOT_KEPT, repr=False)
     material: Material | None = field(default=None, repr=False)
     probe: Probed | None = None
+    used: Used | None = None
+    observed: tuple[Observed, ...] = ()
+    ask: Ask | None = field(default=None, repr=False)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -291,8 +370,8 @@ class Outcome:
         given, decision = self.answered_by, self.decision
         return Ended(
             step=self.step,
-            attempts=tuple(one for one in self.attempts if not one.is_message),
-            answered_by=None if given is not None and given.is_message else given,
+            attempts=tuple(one for one in self.attempts if not one.is_given_without_a_call),
+            answered_by=None if given is not None and given.is_given_without_a_call else given,
             vector=vector,
             recalled=self.recalled,
             seconds=seconds,

@@ -6,7 +6,6 @@ async generator returns no value, so its last item is the attempt; everything el
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any, Protocol, cast
@@ -15,19 +14,20 @@ from .answering.answer import Delta
 from .answering.attempt import Attempt
 from .answering.claims import Claim, Grant, Granted
 from .answering.health import Conditions
+from .caching.orders import Lookup
 from .clock import Clock
-from .commands import Consult, Embedded, Precedent, Spawn
+from .commands import Consult, Embedded, Precedent, Replay, Spawn
 from .consulting import Consultant
-from .errors import ConfigError
 from .flow import Call, Command, Considered, Embed, Flow, Note, Outcome, Race, Recall, Reserve, Settle, TakeOver, Wait
 from .journaling import Journals, Pen, Scribe
 from .leaving import Leavings
 from .memory.journal import JournalPlace, place_of
 from .memory.recall import Missing, Recalled, Vector
-from .providers.deadline import awithin, within
+from .opening import Opener, passing_errors
 from .providers.responses_cursor import Bookmark, ResumableWire
 from .providers.wire import Wire
 from .racing import Racing, arace, race
+from .replaying import OF_THE_CACHE, Answers, Cabinet, given, pieces_of
 from .routing.decision import Decision
 from .step.step import Step
 from .taking import Beat, Take
@@ -40,11 +40,11 @@ Close = Callable[["Run", Outcome], None]
 class Embeds(Protocol):
     """Turns a step's text into a vector, in time or not at all, and brings the routes that it may take."""
 
-    def embed(self, text: str) -> Embedded:
-        """The vector, or why there is none, and the routes; never raises."""
+    def embed(self, text: str, question: str | None) -> Embedded:
+        """The vectors, or why there are none, and the routes; never raises."""
         ...
 
-    async def aembed(self, text: str) -> Embedded:
+    async def aembed(self, text: str, question: str | None) -> Embedded:
         """As `embed`, without blocking the event loop."""
         ...
 
@@ -52,11 +52,11 @@ class Embeds(Protocol):
 class Recalls(Protocol):
     """Brings what is known, in time or not at all."""
 
-    def recall(self, step: Step, vector: Vector | Missing) -> Recalled:
+    def recall(self, step: Step, vector: Vector | Missing, lookup: Lookup | None) -> Recalled:
         """The sections that came; never raises."""
         ...
 
-    async def arecall(self, step: Step, vector: Vector | Missing) -> Recalled:
+    async def arecall(self, step: Step, vector: Vector | Missing, lookup: Lookup | None) -> Recalled:
         """As `recall`, without blocking the event loop."""
         ...
 
@@ -87,15 +87,6 @@ class Live(Protocol):
     def settle(self, attempts: tuple[Attempt, ...], unused: tuple[str, ...], now: float) -> None:
         """What calls really used, and reservations that were not needed; takes no time. Told twice it counts once."""
         ...
-
-
-def passing_errors() -> tuple[type[Exception], ...]:
-    """Errors that are no failure of a model: the caller's mistakes, and LangGraph's control flow.
-
-    A graph has imported LangGraph by itself; outside one its import would double the time ours takes.
-    """
-    graph = sys.modules.get("langgraph.errors")
-    return (ConfigError,) if graph is None else (ConfigError, graph.GraphBubbleUp)
 
 
 class Run:
@@ -146,6 +137,13 @@ class Run:
         except StopIteration as end:
             self.pending, self.outcome = None, end.value
 
+    @property
+    def first_model(self) -> str | None:
+        """The model that is asked first, or whose answer is given again; None before the decision."""
+        if self.decision is None:
+            return None
+        return next(iter(self.decision.models), None) or self.decision.answered_by
+
     def close(self) -> None:
         """End a flow that nobody will drive any further."""
         self.flow.close()
@@ -165,6 +163,7 @@ class Driver:
         providers: Who runs each model, by name, where that is known.
         hurry: Called when an attempt has failed, so that others learn of it before the step ends; must not wait.
         journal: Gives what keeps unfinished answers, opened by its first use; None keeps nothing of them.
+        answers: Keeps answers to be given again; None keeps none.
 
     Attributes:
         spawn: Runs flows in the background; must not wait. None knows no such command.
@@ -184,6 +183,7 @@ class Driver:
         providers: Mapping[str, str | None] | None = None,
         hurry: Callable[[], None] | None = None,
         journal: Callable[[], Journals] | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self.wires = wires
         self.clock = clock
@@ -194,6 +194,7 @@ class Driver:
         self.providers = providers or {}
         self.hurry = hurry
         self.journal = journal
+        self.opener, self.cabinet = Opener(wires), Cabinet(answers)
         self.leavings = Leavings()
         self.consultant = Consultant(wires, clock=clock, live=live, providers=self.providers, passing=passing_errors)
 
@@ -252,6 +253,9 @@ class Driver:
                     reply: Any = yield from self.call(run, command, watched)
                 case Race():
                     reply = yield from self.race(run, command, watched)
+                case Replay() if watched:
+                    yield from pieces_of(command)
+                    reply = given(command, shown=True)
                 case _:
                     reply = self.perform(run, command)
             run.send(reply)
@@ -273,6 +277,10 @@ class Driver:
                                 yield piece
                             else:
                                 reply = piece
+                case Replay() if watched:
+                    for piece in pieces_of(command):
+                        yield piece
+                    reply = given(command, shown=True)
                 case _:
                     reply = await self.aperform(run, command)
             run.send(reply)
@@ -281,7 +289,7 @@ class Driver:
         """Call one model; gives what may be shown and returns the attempt."""
         take, wire = self.take(run, command, watched), self.wires[command.model]
         try:
-            with closing(self.opened(take)) as pieces:
+            with closing(self.opener.open(take)) as pieces:
                 for delta in pieces:
                     if (shown := take.feed(delta)) is not None:
                         yield shown
@@ -301,7 +309,7 @@ class Driver:
         """As `call`; the attempt is the last item."""
         take, wire = self.take(run, command, watched), self.wires[command.model]
         try:
-            async with aclosing(self.aopened(take)) as pieces:
+            async with aclosing(self.opener.aopen(take)) as pieces:
                 async for delta in pieces:
                     if (shown := take.feed(delta)) is not None:
                         yield shown
@@ -317,32 +325,6 @@ class Driver:
             self.abandon(run, take)
             raise
         yield self.finished(run, take)
-
-    def opened(self, take: Take) -> Generator[Delta, None, None]:
-        """The pieces of a call, as long as the step has time."""
-        command, bookmark = take.command, take.bookmark
-        wire: Any = self.wires[command.model]
-        if bookmark is None:
-            pieces = wire.stream(command.ask, command.timeouts)
-        elif command.cursor is None:
-            pieces = wire.stream(command.ask, command.timeouts, bookmark)
-        else:
-            pieces = wire.resume(command.cursor, command.timeouts, bookmark)
-        total = command.timeouts.total
-        return pieces if total is None else within(pieces, total, command.model)
-
-    def aopened(self, take: Take) -> AsyncGenerator[Delta, None]:
-        """As `opened`, without blocking the event loop."""
-        command, bookmark = take.command, take.bookmark
-        wire: Any = self.wires[command.model]
-        if bookmark is None:
-            pieces = wire.astream(command.ask, command.timeouts)
-        elif command.cursor is None:
-            pieces = wire.astream(command.ask, command.timeouts, bookmark)
-        else:
-            pieces = wire.aresume(command.cursor, command.timeouts, bookmark)
-        total = command.timeouts.total
-        return pieces if total is None else awithin(pieces, total, command.model)
 
     def take(self, run: Run, command: Call, watched: bool) -> Take:
         """An attempt about to begin."""
@@ -397,7 +379,7 @@ class Driver:
         """Race models; gives what may be shown and returns the attempts."""
         run.take = racing = self.racing(run, command, watched)
         try:
-            attempts = yield from race(racing, self.opened)
+            attempts = yield from race(racing, self.opener.open)
         except BaseException:  # the consumer went away, or what is no failure of a model; those are attempts
             self.abandon(run, racing)
             raise
@@ -408,7 +390,7 @@ class Driver:
         """As `race`; the attempts are the last item."""
         run.take = racing = self.racing(run, command, watched)
         try:
-            async with aclosing(arace(racing, self.aopened)) as pieces:
+            async with aclosing(arace(racing, self.opener.aopen)) as pieces:
                 async for piece in pieces:
                     if not isinstance(piece, Delta):
                         self.observe_failed(run, piece)
@@ -493,9 +475,9 @@ class Driver:
                 self.clock.sleep(command.seconds)
                 return True
             case Embed() if self.embedder is not None:
-                return self.embedder.embed(command.text)
+                return self.embedder.embed(command.text, command.question)
             case Recall() if self.memory is not None:
-                return self.known(run, self.memory.recall(command.step, command.vector))
+                return self.known(run, self.memory.recall(command.step, command.vector, command.lookup))
             case TakeOver() if self.journal is not None and run.place is not None:
                 run.pen = self.journal().claim(run.place, command.entry, self.clock.now())
                 return run.pen is not None
@@ -503,6 +485,8 @@ class Driver:
                 return self.live.reserve(command.step, command.claim, self.clock.now())
             case Consult():
                 return self.consultant.consult(command, run)
+            case _ if isinstance(command, OF_THE_CACHE):
+                return self.cabinet.perform(command)
             case _:
                 return self.reply(run, command)
 
@@ -513,9 +497,10 @@ class Driver:
                 await self.clock.asleep(command.seconds)
                 return True
             case Embed() if self.embedder is not None:
-                return await self.embedder.aembed(command.text)
+                return await self.embedder.aembed(command.text, command.question)
             case Recall() if self.memory is not None:
-                return self.known(run, await self.memory.arecall(command.step, command.vector))
+                known = await self.memory.arecall(command.step, command.vector, command.lookup)
+                return self.known(run, known)
             case TakeOver() if self.journal is not None and run.place is not None:
                 run.pen = await self.journal().aclaim(run.place, command.entry, self.clock.now())
                 return run.pen is not None
@@ -523,6 +508,8 @@ class Driver:
                 return await self.live.areserve(command.step, command.claim, self.clock.now())
             case Consult():
                 return await self.consultant.aconsult(command, run)
+            case _ if isinstance(command, OF_THE_CACHE):
+                return await self.cabinet.aperform(command)
             case _:
                 return self.reply(run, command)
 
@@ -546,6 +533,10 @@ class Driver:
                 return self.known(run, Recalled())
             case TakeOver():
                 return False
+            case Replay():
+                return given(command, shown=False)
+            case _ if isinstance(command, OF_THE_CACHE):
+                return self.cabinet.reply(command)
             case Precedent():
                 return self.consultant.precedent(command.key)
             case Note():

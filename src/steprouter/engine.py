@@ -8,21 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from hashlib import blake2b
 from secrets import token_bytes
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.runnables.config import RunnableConfig, ensure_config
 from langchain_core.utils.uuid import uuid7
 
 from .advice import Advice, reported
+from .answered import would_ask
 from .answering.budgets import Budget, check_budgets
+from .answers import Answers, told_by_feedback
 from .background import Background
 from .clock import Clock, SystemClock
 from .drive import Driver, Run, Tell
@@ -31,7 +31,7 @@ from .embedding.embedder import Embedder
 from .embedding.timed import TimedEmbedder
 from .embedding.words import Words
 from .errors import ConfigError
-from .flow import Considered, Note, Outcome, Setting, consider, run_step
+from .flow import Considered, Outcome, Setting, consider, run_step
 from .journaling import Journals
 from .keeping import RENEWAL_SECONDS, Keeping, Settled, Shelf
 from .memory.face import Memory
@@ -49,9 +49,8 @@ from .routing.policy import Policy
 from .routing.predict import Predictor
 from .routing.rule_order import looked_at
 from .routing.rules import names
+from .shelving import NOTHING, shelved
 from .step.ask import Ask
-from .step.graph import read_place
-from .step.graph_deadline import deadline_seconds
 from .step.read import read_step
 from .step.step import Place, Step
 from .store import Connection, Keys, connect, load_secret
@@ -60,9 +59,11 @@ from .store.live.gate import Gate
 from .store.live.shared_health import SharedHealth
 from .store.memory.recollection import Recollection, bytes_of
 from .store.routes.follow import Routes
+from .surroundings import heartbeat, surroundings
 from .tracing.archive import Traces
 from .tracing.make import make_trace
-from .tracing.record import Trace
+from .tracing.make_cached import asked_record, cache_record
+from .tracing.record import CacheRecord, Trace
 from .tracing.sink import Sink
 
 if TYPE_CHECKING:
@@ -111,12 +112,15 @@ class Engine:
         self.connection: Connection = connect(self.kept.store)
         self.embedder = TimedEmbedder(embedder_for(self.kept.memory))
         self.memory = self.open_recollection() if self.kept.memory.on else None
+        check_answers(self.kept)
         self.routes = self.follow_routes()
         lessons = self.lessons if self.memory is not None else None
         predictor = predictor_for(policy, self.embedder.embedder if self.memory is not None else None)
         self.setting = Setting(
             cards=self.cards, policy=in_force, lessons=lessons, environ=os.environ, predictor=predictor
         )
+        if self.memory is not None and self.kept.answers is not None:
+            self.setting = replace(self.setting, answers=self.kept.answers, digest=self.memory.digest)
         check_budgets(self.budgets, self.prices)
         self.gate = self.open_gate()
         self.journal: Journal | None = None
@@ -135,6 +139,7 @@ class Engine:
             providers={card.name: identity(card)[0] for card in self.cards},
             hurry=self.hurry,
             journal=self.open_journal(),
+            answers=None if self.memory is None else self.memory.shelf,
         )
         self.background = Background(self.driver)
         self.driver.spawn = self.background.spawn
@@ -198,6 +203,8 @@ class Engine:
             settings=self.settings,
             budgets=self.budgets,
             cipher=self.cipher,
+            answers=self.kept.answers is not None,
+            langcache=None if self.kept.answers is None else self.kept.answers.langcache,
         )
 
     @cached_property
@@ -370,6 +377,8 @@ class Engine:
 
     def keep(self, outcome: Outcome, seconds: float, degraded: Sequence[str] = ()) -> Trace:
         """The trace of an ended step, which the sink gets with what is to be remembered."""
+        answers, now = self.kept.answers, self.clock.now()
+        left = NOTHING if answers is None else shelved(outcome, answers, self.prices, now)
         trace = make_trace(
             outcome.step,
             outcome.decision,
@@ -380,10 +389,28 @@ class Engine:
             seconds=seconds,
             degraded=degraded,
             probe=outcome.probe,
+            cached=None if answers is None else cache_record(outcome, left),
         )
-        remembrance = None if self.memory is None else self.remembrance(outcome, seconds, self.memory)
-        self.sink.put(Settled(trace=trace if self.kept.tracing else None, remembrance=remembrance))
+        memory, given = self.memory, outcome.answered_by
+        if given is not None and given.is_cached:
+            memory = None  # an answer given again says nothing of its model or its session
+        remembrance = None if memory is None else self.remembrance(outcome, seconds, memory)
+        self.sink.put(
+            Settled(
+                trace=trace if self.kept.tracing else None,
+                remembrance=remembrance,
+                shelved=left,
+                look=self.look_at(outcome),
+            )
+        )
         return trace
+
+    def look_at(self, outcome: Outcome) -> Callable[[], CacheRecord] | None:
+        """What gives, off the path, what an answer cache would have looked for; None where there is one, or no step."""
+        if self.kept.answers is not None or outcome.ask is None or self.memory is None:
+            return None
+        step, ask, digest, setting = outcome.step, outcome.ask, self.memory.digest, self.setting
+        return lambda: asked_record(would_ask(step, ask, digest, setting))
 
     def degraded(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
         """What was broken on the way: what could not be recalled, a journal without the store, routes that lack."""
@@ -409,12 +436,25 @@ class Engine:
         check_score(score)
         whose, now = tenant or self.kept.tenant or "default", self.clock.now()
         traces = self.traces if tenant is None else self.traces.of(tenant)
-        if traces.get(step_id) is not None:
+        if (trace := traces.get(step_id)) is not None:
+            self.observe_feedback(trace, score)
             traces.add_feedback(step_id, score, reason=reason, at=now)
         elif self.memory is None or not self.memory.knows(whose, step_id):
             raise ConfigError(f"step_id must name a step that is kept, got {step_id!r}; `steprouter show` lists them")
         if self.memory is not None:
             self.memory.label(whose, label(step_id, Source.FEEDBACK, score, now), now)
+
+    def observe_feedback(self, trace: Trace, score: float) -> None:
+        """Move what is thought of an answer that the step was given from the cache, or left there."""
+        seen = told_by_feedback(trace, score)
+        if seen is not None and self.memory is not None and self.memory.shelf is not None:
+            self.memory.shelf.observe([seen])
+
+    @cached_property
+    def answers(self) -> Answers:
+        """The answer cache for people."""
+        shelf = None if self.memory is None else self.memory.shelf
+        return Answers(shelf, self.kept.tenant or "default", self.sink.flush)
 
     def judge(self, thread: str, score: float, *, tenant: str | None) -> None:
         """A verdict on a whole thread, spread over its steps.
@@ -490,6 +530,12 @@ def predictor_for(policy: Policy, embedder: Embedder | None) -> Predictor | None
     return given
 
 
+def check_answers(kept: Keeping) -> None:
+    """Raise where answers are to be kept and nothing is."""
+    if kept.answers is not None and not kept.memory.on:
+        raise ConfigError("answer_cache needs memory, and it is off; set MemoryPolicy(on=True), or leave the cache out")
+
+
 def check_score(score: float) -> None:
     """Raise where a score is none."""
     if not 0 <= score <= 1:
@@ -519,65 +565,3 @@ def say_unchecked_nodes(policy: Policy) -> None:
             "so that a misspelt name is an error",
             unchecked,
         )
-
-
-def surroundings(config: Mapping[str, Any] | None, tenant: str | None, now: float) -> tuple[Place, Tell]:
-    """Where this call happens, and how to tell the graph's consumers about it.
-
-    Read on the caller's thread, before the step begins: contexts are lost on the way into other threads.
-    """
-    whole = ensure_config(cast("RunnableConfig | None", config))
-    callbacks = whole.get("callbacks")
-    inherited = getattr(callbacks, "inheritable_metadata", None) or {}
-    # An explicit config replaces the tags that the graph's own had, but not those of the callbacks in force.
-    whole["tags"] = [*(whole.get("tags") or ()), *(getattr(callbacks, "inheritable_tags", None) or ())]
-    try:
-        runtime, writer = graph_runtime()
-    except (RuntimeError, KeyError):  # outside a graph, or in a chain that is not one
-        place = read_place(whole, inherited=inherited, tenant=tenant)
-        left = deadline_seconds(place.metadata, None, None, now)
-        return replace(place, deadline_seconds=left), hear_nothing
-    place = read_place(whole, execution=runtime.execution_info, inherited=inherited, tenant=tenant)
-    left = deadline_seconds(place.metadata, whole.get("configurable") or {}, runtime.execution_info, now)
-    place = replace(place, deadline_seconds=left)
-
-    def tell(note: Note) -> None:
-        writer({"type": "steprouter", "event": note.event, **note.facts})
-
-    return place, tell
-
-
-def graph_runtime() -> tuple[Any, Any]:
-    """LangGraph's runtime and stream writer.
-
-    A graph that runs has imported LangGraph; outside one its import would double the time ours takes.
-
-    Raises:
-        RuntimeError: This is no graph.
-        KeyError: This is a chain that is not a graph.
-    """
-    if "langgraph.runtime" not in sys.modules:
-        raise RuntimeError("LangGraph is not in use")
-    from langgraph.config import get_stream_writer
-    from langgraph.runtime import get_runtime
-
-    return get_runtime(), get_stream_writer()
-
-
-def heartbeat() -> Callable[[], None]:
-    """Tells the graph that its node is not idle; a node that has an `idle_timeout` is ended otherwise.
-
-    Held tool calls, waits and `invoke` show nothing that LangGraph could take for a sign of life.
-    """
-    try:
-        return cast("Callable[[], None]", graph_runtime()[0].heartbeat)
-    except (RuntimeError, KeyError):
-        return live_on
-
-
-def live_on() -> None:
-    """Outside a graph nobody ends a step for being silent."""
-
-
-def hear_nothing(note: Note) -> None:
-    """Nobody listens outside a graph."""

@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from .answered import answered_before, asked_of, at_hand, given_again, looked, lookup_of, question_of, with_learnt
 from .answering.attempt import Attempt
 from .answering.claims import Granted, Refused
 from .answering.moves import Accept, GiveUp, Move, Try, next_move
 from .answering.progress import Passed, Progress, Situation
 from .answering.resume import Continuation
+from .auditing import recheck_for
+from .caching.lookup import Hit
+from .caching.scope import Scope, Uncached
 from .calling import Prepared, Setting, gone, hedged, judged, prepare, recovered, situation_of
 from .commands import (
     Call,
@@ -32,12 +36,14 @@ from .commands import (
     R,
     Race,
     Recall,
+    Release,
     Reserve,
     Settle,
     Spawn,
     TakeOver,
     Wait,
 )
+from .errors import NoAbleModel
 from .memory.drafts import glean
 from .memory.journal import JournalEntry
 from .memory.learned import Learned
@@ -83,12 +89,24 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
     The `decision` note divides it: everything before is done before LangChain's run begins, so that the run
     can name the model; everything after happens inside the run.
     """
-    considered = yield from consider(step, ask, setting)
-    step, decision, recalled = considered.step, considered.decision, considered.recalled
+    asked = asked_of(step, ask, setting)
+    try:
+        considered = yield from consider(step, ask, setting, asked)
+    except NoAbleModel:
+        if isinstance(asked, Scope):  # nobody need wait for an answer that will not come
+            yield from perform(Release(step=step, exact=asked.exact))
+        raise
+    step, decision, recalled, used = considered.step, considered.decision, considered.recalled, considered.used
+    if used is not None and isinstance(used.found, Hit):
+        yield from tell_hit(used.found, decision)
+        outcome = yield from given_again(considered, used, used.found)
+        if (audit := recheck_for(outcome, ask, setting)) is not None:
+            yield from perform(audit)
+        return outcome
     yield from tell_decision(decision, recalled)
     left = yield from take_over(step, ask, recalled)
-    asked = decision.tie_break
-    begun = Progress(left=left, elapsed_seconds=0.0 if asked is None else asked.ended_seconds)
+    tie = decision.tie_break
+    begun = Progress(left=left, elapsed_seconds=0.0 if tie is None else tie.ended_seconds)
     progress, ending = yield from answer(ask, situation_of(step, ask, decision, setting, recalled), setting, begun)
     given, lessons = ending.attempt if isinstance(ending, Accept) else None, setting.lessons
     outcome = Outcome(
@@ -99,26 +117,38 @@ def run_step(step: Step, ask: Ask, setting: Setting) -> Flow[Outcome]:
         gave_up=ending if isinstance(ending, GiveUp) else None,
         recalled=recalled,
         vector=considered.vector,
+        used=used,
+        ask=ask,
         material=None if lessons is None else glean(step, ask, decision, given, setting.cards, lessons),
     )
+    outcome = with_learnt(outcome)
     yield from perform(Settle(outcome=outcome, leaves_journal=leaves_journal(outcome, setting)))
-    if (probe := probe_for(outcome, ask, setting)) is not None:
-        yield from perform(probe)
+    for spawned in (probe_for(outcome, ask, setting), recheck_for(outcome, ask, setting)):
+        if spawned is not None:
+            yield from perform(spawned)
     return outcome
 
 
-def consider(step: Step, ask: Ask, setting: Setting) -> Flow[Considered]:
+def consider(step: Step, ask: Ask, setting: Setting, asked_for: Scope | Uncached | None = None) -> Flow[Considered]:
     """A step up to its decision: embedded, its kind settled by a route where it is open, recalled, decided.
+
+    An answer that may be given again ends it: nobody is to be asked.
 
     What is recalled is of one kind. Where the thread's last route is held against the one the words alone would take,
     and makes it a step of another kind, what is known of that kind is recalled instead. So it is where the words leave
     the route open and a model that is asked settles another kind.
     """
+    if (used := (yield from at_hand(step, asked_for, setting.answers))) is not None:
+        return answered_before(step, ask, used, setting)
     text = step_text(ask.messages)
-    embedded = yield from perform(Embed(text=text))
+    embedded = yield from perform(Embed(text=text, question=question_of(asked_for, setting.answers)))
     vector, read = embedded.vector, step
     step = settled(read, routed(read, vector, embedded.routes, setting.policy))
-    recalled = yield from perform(Recall(step=step, vector=vector))
+    lookup = lookup_of(step, asked_for, embedded.question)
+    recalled = yield from perform(Recall(step=step, vector=vector, lookup=lookup))
+    used = yield from looked(step, asked_for, recalled, setting, embedded.question)
+    if used is not None and isinstance(used.found, Hit):
+        return answered_before(step, ask, used, setting, vector, recalled)
     route = routed(read, vector, embedded.routes, setting.policy, recalled)
     asked: Consultation | None = None
     if (opened := left_open(read, ask, route, embedded, setting, recalled)) is not None:
@@ -137,7 +167,8 @@ def consider(step: Step, ask: Ask, setting: Setting) -> Flow[Considered]:
         route=route,
     )
     known = with_breakage(recalled, asked)
-    return Considered(step=held, ask=ask, vector=vector, recalled=known, decision=with_consultation(decision, asked))
+    told = with_consultation(decision, asked)
+    return Considered(step=held, ask=ask, vector=vector, recalled=known, decision=told, used=used)
 
 
 def consult(opened: Open, setting: Setting, recalled: Recalled) -> Flow[Consultation]:
@@ -245,6 +276,12 @@ def newly_drifted(recalled: Recalled) -> tuple[str, ...]:
     if not isinstance(session, Session) or not isinstance(learned, Learned):
         return ()
     return learned.frozen_since(session.updated_at)
+
+
+def tell_hit(hit: Hit, decision: Decision) -> Flow[None]:
+    """Say that nobody is asked, because the answer is known."""
+    facts = {"layer": hit.layer, "model": hit.entry.model, "reason": decision.reason, "saved_usd": hit.entry.usd}
+    yield from perform(Note(event="cache_hit", facts=facts, decision=decision))
 
 
 def tell_move(progress: Progress, move: Move) -> Flow[None]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .answering.budgets import Budget
+from .caching.policy import AnswerCache
 from .clock import Clock
 from .memory.policy import MemoryPolicy
 from .memory.remember import Remembrance
 from .memory.traces import StoredTrace, TraceKeeper
+from .shelving import NOTHING, Shelved
 from .store import Connection, open_traces
+from .store.cache.shelf import Shelf as Answers
 from .store.live.gate import Gate
 from .store.memory.recollection import Recollection
 from .tracing.archive import store_trace
-from .tracing.record import Trace
+from .tracing.record import CacheRecord, Trace
 
 log = logging.getLogger("steprouter")
 
@@ -41,6 +44,7 @@ class Keeping:
         tracing: Whether traces are kept.
         memory: What is remembered, and how.
         budgets: What may be spent.
+        answers: What may be given again; None keeps no answers.
     """
 
     store: str = field(default="embedded", repr=False)
@@ -48,6 +52,7 @@ class Keeping:
     tracing: bool = True
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
     budgets: tuple[Budget, ...] = ()
+    answers: AnswerCache | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +62,21 @@ class Settled:
     Attributes:
         trace: Its story; None where none is kept.
         remembrance: What memory keeps of it; None where nothing is remembered.
+        shelved: What the answer cache is told of it.
+        look: Gives what was asked, for an estimate of what an answer cache would serve; None where there is one.
     """
 
     trace: Trace | None = None
     remembrance: Remembrance | None = None
+    shelved: Shelved = NOTHING
+    look: Callable[[], CacheRecord] | None = None
+
+    @property
+    def story(self) -> Trace | None:
+        """The trace, with what was asked."""
+        if self.trace is None or self.look is None:
+            return self.trace
+        return self.trace.model_copy(update={"cached": self.look()})
 
 
 class Shelf:
@@ -101,7 +117,22 @@ class Shelf:
         remembrances = [one.remembrance for one in batch if one.remembrance is not None]
         if self.memory is not None and (remembrances or self.memory.is_behind):
             self.memory.write(remembrances, self.clock.now())
-        self.write_traces([store_trace(one.trace) for one in batch if one.trace is not None])
+        if self.memory is not None and self.memory.shelf is not None:
+            self.write_answers(self.memory.shelf, [one.shelved for one in batch if one.shelved is not NOTHING])
+        self.write_traces([store_trace(trace) for one in batch if (trace := one.story) is not None])
+
+    def write_answers(self, answers: Answers, batch: Sequence[Shelved]) -> None:
+        """Keep answers, what was learnt of them, and what they saved; what the store does not take is lost."""
+        now = self.clock.now()
+        if kept := [one.kept for one in batch if one.kept is not None]:
+            answers.keep(kept, now)
+        for one in batch:
+            if one.released is not None:
+                answers.release(*one.released)
+        if observed := [seen for one in batch for seen in one.observed]:
+            answers.observe(observed)
+        if counted := [one.counted for one in batch if one.counted is not None]:
+            answers.count(counted, now)
 
     def write_traces(self, traces: Sequence[StoredTrace]) -> None:
         """Keep traces, those that wait first; the oldest are lost where too many wait."""

@@ -34,6 +34,7 @@ class Attempt:
         is_probe: Whether it decides over an open circuit breaker.
         cut_short: Whether the step's own deadline ended it, which says nothing of its deployment.
         is_message: Whether it is the user's own message in place of an answer, which says nothing of the model.
+        is_cached: Whether it is an answer of an earlier step, given again without a call.
         lost_race: Whether another call answered first, and this one was ended.
         salvage: What is left of an answer that broke off; None where it did not.
         kept: What broke it off when all that makes an answer had come; None where it did not.
@@ -59,6 +60,7 @@ class Attempt:
     is_probe: bool = False
     cut_short: bool = False
     is_message: bool = False
+    is_cached: bool = False
     lost_race: bool = False
     salvage: Salvage | None = field(default=None, repr=False)
     kept: Failure | None = None
@@ -69,6 +71,11 @@ class Attempt:
     def is_sufficient(self) -> bool:
         """Whether it gave an answer that no check found fault with."""
         return self.answer is not None and not self.problems
+
+    @property
+    def is_given_without_a_call(self) -> bool:
+        """Whether nobody was asked for it, so that it says nothing of its model."""
+        return self.is_message or self.is_cached
 
     @property
     def is_vain(self) -> bool:

@@ -28,8 +28,10 @@ from .commands import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from ..caching import LangCacheService
     from ..memory.face import Forgotten, Memory, Overview, Remembering
     from ..store import Keys
+    from ..store.memory.recollection import Recollection
 
 memory_app = typer.Typer(
     name="memory",
@@ -154,7 +156,7 @@ def forget_memory(
     """Erase a tenant, or a user and a thread of it. Exit code 1 if something is left afterwards."""
     if user is None and thread is None and not tenant:
         fail("name what to forget: --user, --thread, or --tenant for all of a tenant; nothing was named", BAD_INPUT)
-    with plain_errors(), remembering(config, store, tenant) as memory:
+    with plain_errors(), remembering(config, store, tenant, removing=True) as memory:
         meant = in_words(memory.tenant, user, thread)
         if not yes:
             if not sys.stdin.isatty():
@@ -180,15 +182,37 @@ def in_words(tenant: str, user: str | None, thread: str | None) -> str:
 
 
 @contextmanager
-def remembering(config: Path | None, store: str | None, tenant: str | None) -> Iterator[Memory]:
+def remembering(
+    config: Path | None, store: str | None, tenant: str | None, *, removing: bool = False
+) -> Iterator[Memory]:
     """The memory of the place that options, environment and configuration name, in this order."""
     import time
 
-    from ..embedding.choose import embedder_of
     from ..memory.face import Memory
-    from ..memory.recall import Missing
-    from ..store import connect, open_traces
+    from ..store import open_traces
     from ..store.memory.custody import Custody
+
+    with recollecting(config, store, tenant, removing=removing) as (recollection, whose):
+        custody = Custody(recollection, lambda: open_traces(recollection.connection), time.time)
+        yield Memory(lambda: custody, tenant=whose)
+
+
+@contextmanager
+def recollecting(
+    config: Path | None, store: str | None, tenant: str | None, *, answers: bool = False, removing: bool = False
+) -> Iterator[tuple[Recollection, str]]:
+    """What remembers at that place, and whose it is.
+
+    Args:
+        config: The file.
+        store: In place of its store.
+        tenant: In place of its tenant.
+        answers: Whether the answers that are given again are wanted.
+        removing: Whether something is removed, of which the service that finds answers is to be told too.
+    """
+    from ..embedding.choose import embedder_of
+    from ..memory.recall import Missing
+    from ..store import connect
     from ..store.memory.recollection import Recollection
 
     place = place_of(config or found_config())
@@ -200,8 +224,10 @@ def remembering(config: Path | None, store: str | None, tenant: str | None) -> I
 
         return Keys(secret=load_secret(connection.settings().data_dir or default_data_dir()))
 
-    recollection = Recollection(connection, keys, embedder_of(None))
-    custody = Custody(recollection, lambda: open_traces(connection), time.time)
+    service = service_of(config or found_config()) if removing else None
+    recollection = Recollection(
+        connection, keys, embedder_of(None), answers=answers or service is not None, langcache=service
+    )
     try:
         facts = connection.open()
         if not isinstance(facts, Missing) and facts.place == "memory":
@@ -211,10 +237,18 @@ def remembering(config: Path | None, store: str | None, tenant: str | None) -> I
                 "there, or give the router a store that lasts",
                 NOT_FOUND,
             )
-        yield Memory(lambda: custody, tenant=tenant or place.tenant or "default")
+        yield recollection, tenant or place.tenant or "default"
     finally:
         recollection.close()
         connection.close()
+
+
+def service_of(config: Path | None) -> LangCacheService | None:
+    """The service that finds cached answers by meaning, where the configuration names one."""
+    from ..config import load_answers
+
+    cache = load_answers(config)
+    return None if cache is None else cache.langcache
 
 
 def show_overview(told: Overview) -> None:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from .place import FILE_NAME, StorePlace, load_place
 
 if TYPE_CHECKING:
-    from .settings import RouterConfig, load
+    from .settings import RouterConfig, load, load_answers
 
-__all__ = ["FILE_NAME", "RouterConfig", "StorePlace", "load", "load_place"]
+__all__ = ["FILE_NAME", "RouterConfig", "StorePlace", "load", "load_answers", "load_place"]
 
 
 def __getattr__(name: str) -> Any:
     """The settings proper, imported when asked for: LangChain takes a second to load."""
-    if name in ("RouterConfig", "load"):
+    if name in ("RouterConfig", "load", "load_answers"):
         from . import settings
 
         return getattr(settings, name)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
+from ..caching.langcache import SEARCH_SECONDS
 from ..models.card import PrefillStyle, Tier
 from ..routing.routes import ROUTE_MARGIN, THRESHOLD, Aggregation
 from ..routing.sufficiency import QUALITY_LOSS
@@ -212,6 +213,32 @@ class LessonFields(Fields):
     models: Words = ()
 
 
+class LangCacheFields(Fields):
+    """A `LangCacheService`."""
+
+    server_url: str
+    cache_id: str
+    api_key: SecretStr
+    timeout_seconds: float = SEARCH_SECONDS
+
+
+class AnswerCacheFields(Fields):
+    """An `AnswerCache`."""
+
+    max_error: float | None = None
+    confidence: float | None = None
+    exact: bool | None = None
+    semantic: bool | None = None
+    nodes: Words | None = None
+    read_only: Words = ()
+    max_temperature: float | None = None
+    ttl_seconds: float | dict[str, float] | None = None
+    check: str | None = None
+    audit_share: float | None = None
+    personal: str | None = None
+    langcache: LangCacheFields | None = None
+
+
 class MemoryFields(Fields):
     """A `MemoryPolicy`; other embedders than these two are handed over in Python."""
 
@@ -221,12 +248,19 @@ class MemoryFields(Fields):
     journal_key: SecretStr | None = None
 
 
+class AnswersFields(Fields):
+    """What removing cached answers needs."""
+
+    answer_cache: AnswerCacheFields | bool | None = None
+
+
 class FileFields(StoreFields):
     """The whole file."""
 
     models: tuple[ModelFields, ...] = Field(min_length=1)
     policy: PolicyFields = PolicyFields()
     budget: tuple[BudgetFields, ...] = ()
+    answer_cache: AnswerCacheFields | bool | None = None
     tracing: bool = True
     memory: MemoryFields = MemoryFields()
 
@@ -242,6 +276,8 @@ FIELDS_AT: Mapping[tuple[str, ...], type[Fields]] = {
     ("policy", "resume"): ResumptionFields,
     ("policy", "probes"): ProbeFields,
     ("budget",): BudgetFields,
+    ("answer_cache",): AnswerCacheFields,
+    ("answer_cache", "langcache"): LangCacheFields,
     ("policy", "rules"): RuleFields,
     ("policy", "routes"): RouteFields,
     ("policy", "tie_break"): TieBreakFields,

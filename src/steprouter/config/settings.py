@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..answering.budgets import Budget, check_budgets
+from ..caching import AnswerCache, LangCacheService
 from ..embedding.onnx import OnnxEmbedder
 from ..errors import ConfigError
 from ..memory.lessons import Lessons
@@ -27,7 +28,17 @@ from ..routing.rules import Rule, refuse_unknown
 from ..store.live.journal_cipher import Cipher
 from .complaints import check
 from .document import Document, Place, read_document
-from .fields import FIELDS_AT, BudgetFields, FileFields, MemoryFields, ModelFields, PolicyFields, RuleFields
+from .fields import (
+    FIELDS_AT,
+    AnswerCacheFields,
+    AnswersFields,
+    BudgetFields,
+    FileFields,
+    MemoryFields,
+    ModelFields,
+    PolicyFields,
+    RuleFields,
+)
 from .place import overridden
 
 
@@ -41,6 +52,7 @@ class RouterConfig:
         store: Where traces and memory are kept; may hold a password.
         tenant: Whose data the steps are; None lets each run say.
         budgets: What may be spent.
+        answers: What may be answered again; None keeps no answers.
         tracing: Whether traces are kept.
         memory: What is remembered, and how.
     """
@@ -50,6 +62,7 @@ class RouterConfig:
     store: str = field(default="embedded", repr=False)
     tenant: str | None = None
     budgets: tuple[Budget, ...] = ()
+    answers: AnswerCache | None = None
     tracing: bool = True
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
 
@@ -77,6 +90,7 @@ def load(path: str | PathLike[str], *, environment: Mapping[str, str] | None = N
         tenant=place.tenant,
         tracing=fields.tracing,
         budgets=make_budgets(document, fields.budget, cards),
+        answers=make_answers(document, fields.answer_cache),
         memory=make_memory(document, fields.memory, cards),
     )
 
@@ -85,6 +99,36 @@ def beside(path: Path, policy: Policy) -> Policy:
     """The policy with its predictor's file found from the configuration's folder, wherever the process runs."""
     named = policy.predictor
     return replace(policy, predictor=str(path.parent / named)) if isinstance(named, str) else policy
+
+
+def load_answers(
+    path: str | PathLike[str] | None, *, environment: Mapping[str, str] | None = None
+) -> AnswerCache | None:
+    """The answer cache of a file alone, so that the keys of models need not be there to remove answers.
+
+    Args:
+        path: The file; None is none.
+        environment: As for `load`.
+
+    Raises:
+        ConfigError: As for `load`.
+    """
+    if path is None:
+        return None
+    given = os.environ if environment is None else environment
+    document = read_document(Path(path), given, only=AnswersFields.model_fields)
+    return make_answers(document, check(document, AnswersFields, FIELDS_AT).answer_cache)
+
+
+def make_answers(document: Document, fields: AnswerCacheFields | bool | None) -> AnswerCache | None:
+    """The answer cache."""
+    if isinstance(fields, bool) or fields is None:
+        return AnswerCache() if fields else None
+    given = {name: getattr(fields, name) for name in fields.model_fields_set}
+    if fields.langcache is not None:
+        service = partial(LangCacheService, **fields.langcache.model_dump(exclude_unset=True))
+        given["langcache"] = document.build(("answer_cache", "langcache"), service)
+    return document.build(("answer_cache",), lambda: AnswerCache(**given))
 
 
 def make_budgets(document: Document, budgets: Sequence[BudgetFields], cards: Sequence[ModelCard]) -> tuple[Budget, ...]:

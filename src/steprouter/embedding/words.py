@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..commands import Embedded
+from ..memory.recall import NOT_KEPT, Missing, Vector
 from .timed import TimedEmbedder
 
 if TYPE_CHECKING:
@@ -25,13 +26,21 @@ class Words:
         self.embedder = embedder
         self.routes = routes
 
-    def embed(self, text: str) -> Embedded:
-        """The text's vector, or why there is none, and the routes."""
-        return Embedded(vector=self.embedder.embed(text), routes=self.table())
+    def embed(self, text: str, question: str | None = None) -> Embedded:
+        """The vectors of the text and of a question, or why there are none, and the routes."""
+        vector = self.embedder.embed(text)
+        asked: Vector | Missing = NOT_KEPT
+        if question is not None:
+            asked = vector if question == text else self.embedder.embed(question)
+        return Embedded(vector=vector, question=asked, routes=self.table())
 
-    async def aembed(self, text: str) -> Embedded:
+    async def aembed(self, text: str, question: str | None = None) -> Embedded:
         """As `embed`, without blocking the event loop."""
-        return Embedded(vector=await self.embedder.aembed(text), routes=self.table())
+        vector = await self.embedder.aembed(text)
+        asked: Vector | Missing = NOT_KEPT
+        if question is not None:
+            asked = vector if question == text else await self.embedder.aembed(question)
+        return Embedded(vector=vector, question=asked, routes=self.table())
 
     def table(self) -> RouteTable | None:
         """The routes in force; None where there are none, or they are not ready yet."""

@@ -61,6 +61,7 @@ class Decision:
         propensity: Probability with which this order was chosen; 1 where nothing was drawn.
         route: Name of the semantic route that the step took, if any.
         route_scores: The semantic routes it is most like, the best first, three at most.
+        answered_by: The model whose earlier answer is given again, where nobody is asked.
         tie_break: What came of asking a model for the route; None where nothing was left open, or nobody is asked.
     """
 
@@ -75,15 +76,16 @@ class Decision:
     route: str | None = None
     route_scores: tuple[RouteScore, ...] = ()
     tie_break: Consultation | None = None
+    answered_by: str | None = None
 
     @property
     def kept(self) -> tuple[Candidate, ...]:
-        """The candidates to try, in order; never empty."""
+        """The candidates to try, in order; empty only where nobody is asked."""
         return tuple(c for c in self.candidates if c.kept)
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the models to try, in order; never empty."""
+        """Names of the models to try, in order; empty only where nobody is asked."""
         return tuple(c.model for c in self.candidates if c.kept)
 
     @property

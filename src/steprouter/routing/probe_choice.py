@@ -66,7 +66,7 @@ def probed(
 def is_plain(progress: Progress, answered_by: Attempt) -> bool:
     """Whether the first model that was asked answered, and no check found fault with it."""
     is_first = progress.left is None and len(progress.events) == 1
-    return is_first and answered_by.is_sufficient and not answered_by.is_message
+    return is_first and answered_by.is_sufficient and not answered_by.is_given_without_a_call
 
 
 def is_sensitive(step: Step, policy: Policy, conditions: Conditions) -> bool:

@@ -19,6 +19,7 @@ from ..routing.routes import RouteScore
 from ..step.step import Step
 from .record import (
     AttemptRecord,
+    CacheRecord,
     CandidateRecord,
     FailureRecord,
     LessonRecord,
@@ -42,17 +43,16 @@ def make_trace(
     seconds: float,
     degraded: Sequence[str] = (),
     probe: Probed | None = None,
+    cached: CacheRecord | None = None,
 ) -> Trace:
     """The trace of `step`; `prices` by model name, `seconds` for the whole step. A probe saves nothing."""
-    attempts = progress.made
-    costs = [cost_usd(a.usage, prices.get(a.model)) for a in attempts]
+    costs = [cost_usd(a.usage, prices.get(a.model)) for a in progress.made]
     asked = decision.tie_break
-    parts = costs if asked is None else [asked.usd, *costs]
-    known = [usd for usd in parts if usd is not None]
-    cost = sum(known) if len(known) == len(parts) else None
-    price = prices.get(decision.reference) if decision.reference else None
-    reference_cost = cost_usd(message_usage(answered_by), price) if answered_by and probe is None else None
-    examples = decision.examples
+    cost = total(costs if asked is None else [asked.usd, *costs])
+    paid_for = message_usage(answered_by) if answered_by and probe is None else None
+    if cached is not None and cached.layer is not None:  # what it would have taken is saved, not spent
+        paid_for = Usage(input_tokens=cached.saved_input_tokens, output_tokens=cached.saved_output_tokens)
+    reference_cost = None if paid_for is None else cost_usd(paid_for, prices.get(decision.reference or ""))
     waited = progress.waited_seconds + (0.0 if asked is None else asked.seconds)
     return Trace(
         step_id=step.id,
@@ -73,11 +73,10 @@ def make_trace(
         route_scores=tuple(route_record(one) for one in decision.route_scores),
         tie_break=None if asked is None else tie_break_record(asked),
         candidates=tuple(candidate_record(c) for c in decision.candidates),
-        attempts=tuple(
-            attempt_record(a, usd, examples.get(a.model), is_earlier=a is progress.left)
-            for a, usd in zip(attempts, costs, strict=True)
-        ),
+        attempts=attempt_records(progress, costs, decision.examples),
         passed=tuple(passed_record(one) for one in progress.passed),
+        cache="off" if cached is None else "miss" if cached.layer is None else "hit",
+        cached=cached,
         reference=decision.reference,
         target=decision.target,
         ventured=decision.charge,
@@ -91,6 +90,22 @@ def make_trace(
         router_seconds=max(0.0, seconds - waited - answering_seconds(progress.attempts)),
         degraded=tuple(degraded),
     )
+
+
+def attempt_records(
+    progress: Progress, costs: Sequence[float | None], examples: Mapping[str, Example]
+) -> tuple[AttemptRecord, ...]:
+    """The attempts as the trace keeps them, with what each cost."""
+    return tuple(
+        attempt_record(a, usd, examples.get(a.model), is_earlier=a is progress.left)
+        for a, usd in zip(progress.made, costs, strict=True)
+    )
+
+
+def total(costs: Sequence[float | None]) -> float | None:
+    """The sum; None if any is unknown."""
+    known = [usd for usd in costs if usd is not None]
+    return sum(known) if len(known) == len(costs) else None
 
 
 def route_record(score: RouteScore) -> RouteRecord:

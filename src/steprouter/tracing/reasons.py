@@ -47,7 +47,8 @@ def in_short(trace: Trace) -> str:
         return unanswered(trace)
     answer = trace.answer
     if trace.cache == "hit":
-        return "from the cache"
+        layer = "" if trace.cached is None or trace.cached.layer is None else f" ({trace.cached.layer})"
+        return f"from the cache{layer}"
     if answer is not None and answer.why == MESSAGE:
         return f"the policy's own message, after {'; '.join(troubles(trace))}"
     if trace.outcome == "insufficient":

@@ -112,6 +112,46 @@ class TieBreakRecord(Part):
     cost_usd: float | None = 0.0
 
 
+class CacheRecord(Part):
+    """What came of looking for a cached answer; neither question nor answer is kept.
+
+    Attributes:
+        question: Digest of all that was asked, and in which situation; None where its answer may not be given again.
+        alike: Digest that all questions share which say the same once read; None where meaning is not compared.
+        layer: `exact` or `semantic` where an answer was given again.
+        entry: The answer that was given, or the one that was kept.
+        of_step: The step that had paid for the answer that was given.
+        similarity: How like the two questions are, as the cosine of their vectors.
+        bound: What share of such answers may be wrong at most, at the confidence that the user asks.
+        pool: What other answers it was judged with.
+        age_seconds: How old the answer was.
+        saved_input_tokens: The prompt that was not paid for.
+        saved_output_tokens: The answer that was not paid for.
+        saved_seconds: How long it had taken.
+        audited: Whether the reference was asked too, in the background, to see whether it was right.
+        missed: Why no answer was given again.
+        kept: Whether the step's own answer may be given again.
+        not_kept: Why it may not.
+    """
+
+    question: str | None = None
+    alike: str | None = None
+    layer: Literal["exact", "semantic"] | None = None
+    entry: str | None = None
+    of_step: str | None = None
+    similarity: float | None = None
+    bound: float | None = None
+    pool: str | None = None
+    age_seconds: float | None = None
+    saved_input_tokens: int = 0
+    saved_output_tokens: int = 0
+    saved_seconds: float = 0.0
+    audited: bool = False
+    missed: tuple[str, ...] = ()
+    kept: bool = False
+    not_kept: tuple[str, ...] = ()
+
+
 class FailureRecord(Part):
     """Why an attempt gave no answer; `text` is what the provider said, shortened and without keys."""
 
@@ -263,7 +303,8 @@ class Trace(Part):
         candidates: Every model, in the order of the decision.
         attempts: What was tried, in order.
         passed: Models that could not be asked, in order.
-        cache: Whether the semantic cache answered.
+        cache: Whether an earlier answer was given again.
+        cached: What came of looking for one; None where there is no answer cache.
         reference: The model that sets the standard and that savings are counted against.
         target: The chance of success that was sufficient; None where nothing was weighed.
         ventured: What the decision was expected to lose against the reference, where an unproven model was tried.
@@ -302,6 +343,7 @@ class Trace(Part):
     attempts: tuple[AttemptRecord, ...] = ()
     passed: tuple[PassedRecord, ...] = ()
     cache: Literal["off", "miss", "hit"] = "off"
+    cached: CacheRecord | None = None
     reference: str | None = None
     target: float | None = None
     ventured: float = 0.0

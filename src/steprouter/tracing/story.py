@@ -75,7 +75,7 @@ def step_story(trace: Trace, number: int | None = None) -> RenderableType:
     if trace.candidates:
         parts += [Text("Candidates, in the order of the decision", style="bold")]
         parts += [candidates_table(trace.candidates), Text()]
-    if trace.attempts:
+    if trace.attempts and trace.cache != "hit":
         parts += [Text("Attempts", style="bold"), attempts_table(trace.attempts), Text()]
         parts += [attempt_line(n, trace) for n in range(1, len(trace.attempts) + 1)]
         parts += [Text()]
@@ -101,7 +101,7 @@ def told(trace: Trace) -> str:
         asked = f"a probe of step {visible(trace.probe_of, 80)} asked {name(probed_model(trace))} too, unseen"
         return f"{asked}; {COMPARISONS.get(trace.outcome, visible(trace.outcome))}"
     if trace.cache == "hit":
-        return f"answered from the cache, with an answer of {name(trace.model)}"
+        return f"answered from the cache, {visible(trace.reason)}"
     clauses = [fate(one) for one in trace.attempts if one is not trace.answer]
     happened = listed([*distinct(clauses), *distinct(not_asked(one) for one in trace.passed)])
     if trace.model is None:
@@ -342,7 +342,7 @@ def facts_of(trace: Trace) -> Iterable[tuple[str, str]]:
     yield "worth", "" if trace.score is None else f"{trace.score:.2f}, as memory was told"
     part = f" and {duration(waited)} of waiting" if waited else ""
     yield "time", f"{duration(trace.seconds)}, of which the router's own {duration(trace.router_seconds)}{part}"
-    yield "cache", "" if trace.cache == "off" else trace.cache
+    yield "cache", cache_told(trace)
     yield "resumed", visible("; ".join(resumption(one) for one in trace.resumed))
     yield "degraded", visible("; ".join(trace.degraded))
     yield "feedback", "; ".join(verdict(feedback) for feedback in trace.feedback[:20])
@@ -350,6 +350,21 @@ def facts_of(trace: Trace) -> Iterable[tuple[str, str]]:
     yield "graph step", "" if trace.graph_step is None else str(trace.graph_step)
     yield "task", visible(trace.task, 80) if trace.task else ""
     yield "step id", visible(trace.step_id, 80)
+
+
+def cache_told(trace: Trace) -> str:
+    """What came of looking for an earlier answer, and of the step's own."""
+    cached = trace.cached
+    if trace.cache == "off" or cached is None:
+        return ""
+    if cached.layer is not None:
+        audited = "; the reference is asked too, to see whether it is right" if cached.audited else ""
+        return f"{cached.layer} hit, paid for by step {visible(cached.of_step or '?', 80)}{audited}"
+    missed = visible("; ".join(cached.missed), 160) or "nothing like it is kept"
+    own = (
+        "its answer is kept" if cached.kept else f"its answer is not kept ({visible('; '.join(cached.not_kept), 160)})"
+    )
+    return f"miss: {missed}; {own}"
 
 
 def routes_told(trace: Trace) -> str:

@@ -128,6 +128,8 @@ class Custody:
         remote.snapshots.forget(tenant)
         if remote.lessons is not None:
             remote.lessons.forget(tenant)
+        if self.recollection.shelf is not None:
+            self.recollection.shelf.forget(tenant, thread=thread, user=user)
         return told
 
     def forget_here(self, tenant: str, thread: str | None, user: str | None) -> Forgotten:
@@ -143,6 +145,8 @@ class Custody:
         drop_beside(local, tenant, threads, whole=thread is None and user is None)
         if self.recollection.lessons is not None:
             before["lessons"] += self.recollection.local_lessons.forget(tenant, thread=thread, user=user)
+        if self.recollection.shelf is not None:
+            before["cache_entries"] += self.recollection.shelf.forget(tenant, thread=thread, user=user)
         before.subtract(self.overview(tenant).records)
         return Forgotten(erased={sort: count for sort, count in sorted(before.items()) if count > 0})
 

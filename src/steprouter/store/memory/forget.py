@@ -19,16 +19,18 @@ from dataclasses import dataclass, field, replace
 from steprouter.memory.face import Forgotten
 from steprouter.memory.remember import Remembrance
 
+from ..cache.scripts import floor_command
 from ..connect import Connection
 from ..keys import Keys
 from .pipeline import Command
 from .remote import RedisMemory
+from .schema import Places
 from .survey import CHUNK, Named, asked, tenant_keys
 
 ROUNDS = 3
 """How often what others wrote meanwhile is erased again."""
 
-OF_OTHERS = ("step", "outcome", "labels", "lesson", "cache", "journal", "counters")
+OF_OTHERS = ("step", "outcome", "labels", "lesson", "cache", "cached", "filling", "journal", "counters")
 """Labels of keys whose digest is not a thread's or user's. A node may be called as a user is, and its tallies stay."""
 
 LISTS = ("outcomes", "lessons", "effect", "steps", "episode")
@@ -156,6 +158,8 @@ def erase_part(connection: Connection, keys: Keys, tenant: str, whom: Whom) -> t
         found = find(connection, keys, tenant, whom)
         if not found.sorts:
             break
+    if erased["cache_entries"]:  # other processes may have them at hand
+        asked(connection, [floor_command(Places(keys=keys, tenant=tenant), {})])
     return Forgotten(erased=dict(sorted(erased.items())), remains=dict(found.sorts)), whom
 
 

@@ -75,6 +75,7 @@ class IndexSpec:
         numbers: Its NUMERIC fields.
         sorted_by: Those of them by which hits can be sorted.
         vector: The field that holds the vector, float32, searched by cosine distance.
+        vector_as: What a search calls it; None calls it by its name.
         dimension: Numbers in a vector.
         algorithm: How it begins.
         grow_above: From how many documents on it is to be a graph.
@@ -86,6 +87,7 @@ class IndexSpec:
     numbers: tuple[str, ...] = ()
     sorted_by: tuple[str, ...] = ()
     vector: str
+    vector_as: str | None = None
     dimension: int
     algorithm: Algorithm = "flat"
     grow_above: int = GROW_ABOVE
@@ -105,7 +107,7 @@ class IndexSpec:
 
         vector = {"dims": self.dimension, "distance_metric": "cosine", "datatype": "float32"}
         chosen = algorithm or self.algorithm
-        return IndexSchema.from_dict(
+        schema = IndexSchema.from_dict(
             {
                 "index": {"name": self.name(chosen), "prefix": self.prefix, "storage_type": "hash"},
                 "fields": [
@@ -114,10 +116,19 @@ class IndexSpec:
                         {"name": name, "type": "numeric", "attrs": {"sortable": name in self.sorted_by}}
                         for name in self.numbers
                     ),
-                    {"name": self.vector, "type": "vector", "attrs": vector | {"algorithm": chosen} | GRAPH[chosen]},
+                    {"name": self.searched, "type": "vector", "attrs": vector | {"algorithm": chosen} | GRAPH[chosen]},
                 ],
             }
         )
+        if self.vector_as is not None:
+            # redisvl lets go of a path that is given with a hash, and writes it as it should be if it is there.
+            schema.fields[self.searched].path = self.vector
+        return schema
+
+    @property
+    def searched(self) -> str:
+        """What a search calls the vector."""
+        return self.vector_as or self.vector
 
 
 def outcomes_index(space: Space) -> IndexSpec:
@@ -146,13 +157,14 @@ def lessons_index(space: Space) -> IndexSpec:
 
 
 def cache_index(space: Space) -> IndexSpec:
-    """Answers that may be given again, of all tenants."""
+    """Answers that may be given again, of all tenants; redisvl's `SemanticCache` can read it."""
     return IndexSpec(
         alias=f"sr:cache:{VERSION}:{space.tag}",
         prefix="sr:cache:",
-        tags=("tenant", "scope"),
+        tags=("tenant", "scope", "drawer", "kind", "model"),
         numbers=("expires_at",),
         vector=space.field,
+        vector_as="prompt_vector",
         dimension=space.dimension,
     )
 

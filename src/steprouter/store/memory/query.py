@@ -34,6 +34,9 @@ LONG = "%:"
 DISTANCE = "distance"
 """The field under which the server gives a hit's distance."""
 
+TENANTS = frozenset({"tenant", "drawer"})
+"""Fields that say whose a record is; the second says more besides (`cache.records.drawer`)."""
+
 FIELD = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -72,6 +75,7 @@ class Found:
         return self.warning is None
 
 
+@lru_cache(maxsize=1024)
 def coded(value: str) -> str:
     """The text as it stands in a TAG field.
 
@@ -106,8 +110,8 @@ def knn(
         spec: The index, asked under its alias.
         vector: What they shall be near: little-endian float32, unit length.
         k: How many at most. Expired records may still be among them, so ask for a few more than are needed.
-        where: For each TAG field the value it must have, in clear, or several of which one suffices; the tenant's
-            digest always among them: a search never crosses tenants.
+        where: For each TAG field the value it must have, in clear, or several of which one suffices; one of
+            `TENANTS` always among them: a search never crosses tenants.
         at_least: For each NUMERIC field the least it may be.
         fields: What to bring of each record.
         ef_runtime: How many candidates an HNSW index looks at; any other index answers it with an error, and which
@@ -116,7 +120,7 @@ def knn(
     Raises:
         ValueError: A field is not of the index, the tenant or a value is missing, or the vector is of another length.
     """
-    if "tenant" not in where:
+    if not TENANTS & where.keys():
         raise ValueError(f"a search needs the tenant in where, got {sorted(where)}")
     if k < 1 or len(vector) != 4 * spec.dimension:
         raise ValueError(f"k must be at least 1 and the vector {4 * spec.dimension} bytes, got {k} and {len(vector)}")
@@ -149,7 +153,7 @@ def sentence(
     """
     clauses = [*tag_clauses(spec, where), *number_clauses(spec, bounded)]
     effort = "" if ef_runtime is None else f" EF_RUNTIME {int(ef_runtime)}"
-    return f"({' '.join(clauses)})=>[KNN {k} @{spec.vector} $vector{effort} AS {DISTANCE}]"
+    return f"({' '.join(clauses)})=>[KNN {k} @{spec.searched} $vector{effort} AS {DISTANCE}]"
 
 
 def tag_clauses(spec: IndexSpec, where: Sequence[tuple[str, str | tuple[str, ...]]]) -> Iterator[str]:

@@ -13,6 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from steprouter.answering.budgets import Budget
+from steprouter.caching.langcache import LangCacheService
+from steprouter.caching.orders import Lookup
 from steprouter.errors import ConfigError, StoreError
 from steprouter.memory.effect import Effect
 from steprouter.memory.episodes import Share, odds, spread
@@ -24,6 +26,7 @@ from steprouter.memory.remember import Remembrance
 from steprouter.step.step import Step
 from steprouter.step.text import TEXT_VERSION
 
+from ..cache.shelf import Shelf
 from ..connect import Connection
 from ..keys import Keys
 from .schema import Space
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from steprouter.memory.local_lessons import LocalLessons
 
+    from ..cache.langcache import LangCacheSearch
     from ..live.journal_cipher import Cipher
     from .lessons import RedisLessons
     from .remote import RedisMemory
@@ -80,7 +84,9 @@ class Recollection:
         lessons: What the user asks of lessons; None keeps and shows none.
         settings: A digest of each model's settings, by name; brings the health of deployments too.
         budgets: Brings what was spent of them too.
-        cipher: Opens journals that were encrypted.
+        cipher: Opens journals and answers that were encrypted.
+        answers: Whether answers are kept to be given again.
+        langcache: The service that finds these by meaning; None leaves that to the store.
     """
 
     def __init__(
@@ -94,6 +100,8 @@ class Recollection:
         settings: Mapping[str, str] | None = None,
         budgets: Sequence[Budget] = (),
         cipher: Cipher | None = None,
+        answers: bool = False,
+        langcache: LangCacheService | None = None,
     ) -> None:
         self.cipher = cipher
         self.settings = settings
@@ -107,6 +115,7 @@ class Recollection:
         self.remotes: dict[int, RedisMemory] = {}
         self.refused: Missing | None = None
         self.is_behind = False
+        self.shelf = Shelf(self, langcache=langcache) if answers else None
 
     @property
     def is_local(self) -> bool:
@@ -138,6 +147,11 @@ class Recollection:
             return secrets.token_bytes(32)
         return self.keys.digest("prompts").encode()
 
+    def digest(self, *parts: str) -> str:
+        """A name for the parts that nobody can make without the secret: of this process's own where there is none."""
+        keys = Keys(secret=self.prompt_key) if self.is_local or self.keys is None else self.keys
+        return keys.digest(*parts)
+
     def redis(self) -> RedisMemory:
         """This process's memory in Redis: what waits in a parent is written by the parent."""
         remote = self.remotes.get(os.getpid())
@@ -152,6 +166,7 @@ class Recollection:
                 models=self.models,
                 sections=self.sections(),
                 lessons=self.lessons,
+                indexes=None if self.shelf is None else self.shelf.indexes,
             )
             # setdefault: of two threads that come first at once, both take the same one.
             remote = self.remotes.setdefault(os.getpid(), remote)
@@ -166,19 +181,33 @@ class Recollection:
             wanted.append(HealthSection(self.settings))
         if self.budgets:
             wanted.append(BudgetSection(self.budgets))
+        if self.shelf is not None:
+            wanted += self.shelf.sections()
         return wanted
 
-    def recall(self, step: Step, vector: Vector | Missing) -> Recalled:
-        """What is known when a step begins; one round trip."""
-        found = {} if self.is_local else self.redis().recall(step, bytes_of(vector))
-        return self.recalled(step, vector, found)
+    def recall(self, step: Step, vector: Vector | Missing, lookup: Lookup | None = None) -> Recalled:
+        """What is known when a step begins; one round trip. With a `lookup`, of the answers kept too.
 
-    async def arecall(self, step: Step, vector: Vector | Missing) -> Recalled:
+        Where a service finds answers by meaning, it is asked after that, unless there is one to the very question.
+        """
+        found = {} if self.is_local else self.redis().recall(step, bytes_of(vector), lookup)
+        recalled, search = self.recalled(step, vector, found, lookup), self.search
+        return recalled if search is None or lookup is None else search.complete(step, lookup, recalled)
+
+    async def arecall(self, step: Step, vector: Vector | Missing, lookup: Lookup | None = None) -> Recalled:
         """As `recall`, without blocking the event loop."""
-        found = {} if self.is_local else await self.redis().arecall(step, bytes_of(vector))
-        return self.recalled(step, vector, found)
+        found = {} if self.is_local else await self.redis().arecall(step, bytes_of(vector), lookup)
+        recalled, search = self.recalled(step, vector, found, lookup), self.search
+        return recalled if search is None or lookup is None else await search.acomplete(step, lookup, recalled)
 
-    def recalled(self, step: Step, vector: Vector | Missing, found: dict[str, Any]) -> Recalled:
+    @property
+    def search(self) -> LangCacheSearch | None:
+        """The service that is asked for answers by meaning, where there was none to the very question."""
+        return None if self.shelf is None else self.shelf.search()
+
+    def recalled(
+        self, step: Step, vector: Vector | Missing, found: dict[str, Any], lookup: Lookup | None = None
+    ) -> Recalled:
         """What the store gave, with what this process has of itself."""
         if self.is_local:  # asked again: the first call may have found out
             found = {
@@ -188,10 +217,20 @@ class Recollection:
             }
             if (missing := self.connection.degraded) is not None or self.refused is not None:
                 found["store"] = self.refused or Missing(reason=missing or "")
+        if self.shelf is not None and lookup is not None:
+            self.add_answers(self.shelf, step, found, lookup)
         found["neighbours"] = self.neighbours(step, vector)
         if (kept := self.kept_lessons) is not None:
             found["lessons"] = kept.at_hand(step, vector)
         return Recalled(sections=found)
+
+    def add_answers(self, shelf: Shelf, step: Step, found: dict[str, Any], lookup: Lookup) -> None:
+        """Add what is kept of the step's question; nothing where the store did not say."""
+        tenant, now = step.place.tenant, step.started_at
+        if self.is_local:
+            found["cache"] = shelf.look(tenant, lookup, lookup.vector, now)
+        elif (cached := shelf.joined(tenant, lookup, found, now)) is not None:
+            found["cache"] = cached
 
     def neighbours(self, step: Step, vector: Vector | Missing) -> Any:
         """The nearest outcomes of each model, or why there are none."""
@@ -357,6 +396,8 @@ class Recollection:
         remote = self.remotes.pop(os.getpid(), None)
         if remote is not None:
             remote.close()
+        if self.shelf is not None:
+            self.shelf.close()
 
 
 def read_or_raise(found: T | Missing) -> T:

@@ -10,6 +10,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+from steprouter.caching.orders import Lookup
 from steprouter.memory.episodes import Share, odds
 from steprouter.memory.journal import place_of
 from steprouter.memory.labels import Label, Source
@@ -86,6 +87,7 @@ class RedisMemory:
         models: Names of the router's models.
         sections: What a recall asks for.
         lessons: What the user asks of lessons; None keeps none.
+        indexes: What is known of the indexes, where others need to know it too.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class RedisMemory:
         models: Sequence[str] = (),
         sections: Sequence[Section] = REMEMBERED,
         lessons: Lessons | None = None,
+        indexes: Indexes | None = None,
     ) -> None:
         self.connection = connection
         self.keys = keys
@@ -105,7 +108,7 @@ class RedisMemory:
         self.sections = tuple(sections)
         self.snapshots = Snapshots(connection, keys, space)
         self.lessons = None if lessons is None else RedisLessons(connection, keys, space, lessons)
-        self.indexes = Indexes(connection)
+        self.indexes = indexes or Indexes(connection)
         self.upkeep = Upkeep(connection, keys, space, self.indexes)
         self.lock = Lock()
         self.known: OrderedDict[tuple[str, str], Session] = OrderedDict()
@@ -119,23 +122,24 @@ class RedisMemory:
         self.refused: Missing | None = None
         self.lost = 0
 
-    def recall(self, step: Step, vector: bytes | None) -> dict[str, Any]:
+    def recall(self, step: Step, vector: bytes | None, lookup: Lookup | None = None) -> dict[str, Any]:
         """The sections, in one round trip."""
-        trip, unseen, replies = self.trip(step, vector), self.unseen_of(step), Replies()
+        trip, unseen, replies = self.trip(step, vector, lookup), self.unseen_of(step), Replies()
         done = self.connection.call(partial(carry_out, commands=trip.commands, replies=replies))
         return self.made(trip, unseen, replies, done if isinstance(done, Missing) else None)
 
-    async def arecall(self, step: Step, vector: bytes | None) -> dict[str, Any]:
+    async def arecall(self, step: Step, vector: bytes | None, lookup: Lookup | None = None) -> dict[str, Any]:
         """As `recall`, without blocking the event loop."""
-        trip, unseen, replies = self.trip(step, vector), self.unseen_of(step), Replies()
+        trip, unseen, replies = self.trip(step, vector, lookup), self.unseen_of(step), Replies()
         done = await self.connection.acall(partial(acarry_out, commands=trip.commands, replies=replies))
         return self.made(trip, unseen, replies, done if isinstance(done, Missing) else None)
 
-    def trip(self, step: Step, vector: bytes | None) -> Trip:
+    def trip(self, step: Step, vector: bytes | None, lookup: Lookup | None = None) -> Trip:
         """What is to be asked."""
         places = Places(keys=self.keys, tenant=step.place.tenant)
         journal = None if step.prompt is None else place_of(step.place, step.prompt)
-        return plan(Query(places=places, step=step, vector=vector, models=self.models, journal=journal), self.sections)
+        query = Query(places=places, step=step, vector=vector, models=self.models, lookup=lookup, journal=journal)
+        return plan(query, self.sections)
 
     def unseen_of(self, step: Step) -> Unseen:
         """Steps of this process that the store may not have yet; taken before it is asked, so that none is missed."""

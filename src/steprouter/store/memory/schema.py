@@ -15,12 +15,20 @@ Per tenant, ids as digests (`Keys`):
     sr:{t:…}:effect-<kind>             hash   what lessons did there: a tally for each side and lesson
     sr:{t:…}:budget-<span>[:<whose>]   hash   what was spent of budgets (`live/ledger_orders.py`)
     sr:{t:…}:journal:<place>           hash   what unfinished streams have said (`live/journal_scripts.py`); minutes
+    sr:cache:{t:…}:<exact>             hash   an answer that may be given again, with its question's vector; its time
+    sr:{t:…}:cached-state              hash   epoch and revision of the tenant's answers; 90 days
+    sr:{t:…}:cached-ids                zset   which answers there are, by when they expire
+    sr:{t:…}:cached-pools              hash   how often answers of a pool were right and wrong; 90 days
+    sr:{t:…}:cached-counts             hash   what the answers have saved; 90 days
+    sr:{t:…}:cached-floor:<part>       string when answers with a tag, of a model or node were last removed; an hour
+    sr:{t:…}:filling:<exact>           string who is getting an answer; half a minute
     sr:{t:…}:compacting-<kind>         string lease of a compaction; a minute
     sr:{d}:health:<model>:<settings>   string a deployment's health, for all tenants; a day
     sr:{d}:index-growth:<alias>        string lease of a growing index; a minute
 
-The search index covers all tenants' outcomes that were embedded alike; it is called
-`sr:outcomes:<version>:<space>`, and so is the alias under which it is asked, whichever algorithm it uses.
+The search indexes cover all tenants' outcomes, and answers, that were embedded alike; they are called
+`sr:outcomes:<version>:<space>` and `sr:cache:…`, and so is the alias under which each is asked, whichever algorithm it
+uses.
 """
 
 from __future__ import annotations
@@ -109,7 +117,8 @@ class Places:
 
     def pace(self, node: str | None) -> str:
         """The field of it that says how long sessions go on at a node."""
-        return "pace:" if node is None else f"pace:{self.keys.id_tag(self.tenant, node)}"
+        # By way of a key, whose digest is the same and is remembered: a recall asks three times.
+        return "pace:" if node is None else f"pace:{self.keys.tenant(self.tenant, 'pace', node).rpartition(':')[2]}"
 
     def lesson(self, record: str) -> str:
         """What a step solved."""
@@ -139,6 +148,40 @@ class Places:
         """What unfinished streams have said that were called from a place in a graph (`JournalPlace.name`)."""
         return self.keys.tenant(self.tenant, "journal", place)
 
+    def answer(self, exact: str) -> str:
+        """An answer that may be given again.
+
+        Args:
+            exact: The digest of the whole question, as it is.
+
+        Raises:
+            ValueError: That is no digest.
+        """
+        return f"{self.keys.record(self.tenant, 'cache')}:{digested(exact)}"
+
+    def filling(self, exact: str) -> str:
+        """Who is getting the answer to a question; argument and errors as of `answer`."""
+        return f"{self.keys.tenant(self.tenant, 'filling')}:{digested(exact)}"
+
+    def cached(self, what: str) -> str:
+        """What is kept about all answers of the tenant: their `state`, `ids`, `pools` or `counts`."""
+        return self.keys.tenant(self.tenant, f"cached-{what}")
+
+    def cached_floor(self, what: str, name: str) -> str:
+        """When answers with a `tag`, of a `model` or a `node` were last removed."""
+        return self.keys.tenant(self.tenant, "cached-floor", what, name)
+
     def pending(self, record: str) -> str:
         """A label that came before its outcome."""
         return self.keys.tenant(self.tenant, "labels", record)
+
+
+def digested(one: str) -> str:
+    """The digest, if it is one: letters and digits.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not (one.isascii() and one.isalnum()):
+        raise ValueError(f"a digest must be ASCII letters and digits, got {one!r}")
+    return one

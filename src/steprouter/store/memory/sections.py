@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import redis
 
 from steprouter.answering.budgets import Budget
+from steprouter.caching.orders import Lookup
 from steprouter.memory.journal import JournalPlace
 from steprouter.memory.recall import Missing
 from steprouter.memory.session import RECENT
@@ -21,10 +22,8 @@ from steprouter.step.step import Step
 from ..live.journal_cipher import Cipher
 from ..live.journal_records import read_entries
 from ..live.ledger_orders import Counter, counters
-from .index import Indexes, IndexSpec
 from .learned_records import CALIBRATION, LEDGER, PACE, SHIFT, VERIFIER, drift_field, read_learned
 from .pipeline import Command
-from .query import knn, parse
 from .records import newer, pairs, read_counters, read_session
 from .schema import Places
 
@@ -38,7 +37,7 @@ class Query:
         step: The step that begins.
         vector: Its text as float32 bytes; None if it was not embedded.
         models: Names of the router's models.
-        scope: What must match to the letter for a cached answer to be looked for; None looks for none.
+        lookup: Which cached answers are looked for; None looks for none.
         journal: Where the call's journal is; None looks for none.
     """
 
@@ -46,7 +45,7 @@ class Query:
     step: Step
     vector: bytes | None = field(default=None, repr=False)
     models: tuple[str, ...] = ()
-    scope: str | None = None
+    lookup: Lookup | None = None
     journal: JournalPlace | None = None
 
 
@@ -163,10 +162,15 @@ class BudgetSection:
 
     def __init__(self, budgets: Sequence[Budget] = ()) -> None:
         self.budgets = tuple(budgets)
+        self.last: tuple[Step | None, list[Counter]] = (None, [])
 
     def counters(self, query: Query) -> list[Counter]:
         """Where it is kept."""
-        return counters(query.places.keys, self.budgets, query.step, query.step.started_at)
+        step, found = self.last
+        if step is not query.step:
+            found = counters(query.places.keys, self.budgets, query.step, query.step.started_at)
+            self.last = (query.step, found)
+        return found
 
     def commands(self, query: Query) -> Sequence[Command]:
         """Three fields of each counter."""
@@ -206,40 +210,6 @@ class JournalSection:
         assert query.journal is not None
         key, tenant = query.places.journal(query.journal.name), query.places.tenant
         return read_entries(pairs(replies[0]), key, tenant, self.cipher)
-
-
-CANDIDATES = 4
-"""Cached answers that are brought: the nearest may have expired, and an expired one hides a live one (195 of 200)."""
-
-
-class CacheSection:
-    """The cached answers of the step's scope whose question is nearest.
-
-    Args:
-        spec: The index of cached answers.
-        indexes: Which indexes see every record.
-        fields: What to bring of each.
-    """
-
-    name = "cache"
-
-    def __init__(self, spec: IndexSpec, indexes: Indexes, *, fields: Sequence[str]) -> None:
-        self.spec = spec
-        self.indexes = indexes
-        self.fields = tuple(fields)
-
-    def commands(self, query: Query) -> Sequence[Command]:
-        """One search, once the index is complete: before, a miss would mean nothing."""
-        if query.scope is None or query.vector is None or not self.indexes.ready(self.spec.alias):
-            return ()
-        tenant = query.places.keys.tenant_tag(query.places.tenant)
-        where = {"tenant": tenant, "scope": query.scope}
-        alive = {"expires_at": query.step.started_at}
-        return (knn(self.spec, query.vector, k=CANDIDATES, where=where, at_least=alive, fields=self.fields),)
-
-    def parse(self, query: Query, replies: Sequence[Any]) -> Any:
-        """The `Found` ones, nearest first."""
-        return parse(replies[0])
 
 
 REMEMBERED: tuple[Section, ...] = (SessionSection(), CountersSection(), LearnedSection())

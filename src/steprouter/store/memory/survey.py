@@ -30,9 +30,10 @@ SORTS = {
     "step": "traces",
     "lesson": "lessons",
     "cache": "cache_entries",
+    "cached": "cache_tallies",
     "journal": "journals",
     "budget": "budgets",
-    "compacting": "leases",
+    **dict.fromkeys(("compacting", "filling"), "leases"),
     **dict.fromkeys(("recent", "episode", "outcomes", "steps", "thread", "threads", "lessons"), "lists"),
 }
 """What people call the records, by the label of their keys."""
