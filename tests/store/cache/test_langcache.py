@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -403,6 +405,12 @@ def test_a_service_without_meaning_is_refused():
     service = LangCacheService(server_url="https://host.example", cache_id="c", api_key="k")
     with pytest.raises(ConfigError, match="semantic is off"):
         AnswerCache(langcache=service, semantic=False)
+
+
+def test_without_its_client_a_router_cannot_be_made(monkeypatch):
+    monkeypatch.setitem(sys.modules, "langcache", None)
+    with pytest.raises(ConfigError, match=re.escape("pip install 'steprouter[langcache]'")):
+        Bench(LangCacheService(server_url="https://host.example", cache_id="c", api_key="k"))
 
 
 FILE = """
