@@ -79,9 +79,9 @@ def lookup_of(step: Step, asked: Scope | Uncached | None, vector: Vector | Missi
     return Lookup(exact=asked.exact, semantic=asked.semantic, vector=vector, text=asked.text, holder=step.id)
 
 
-def at_hand(step: Step, asked: Scope | Uncached | None) -> Flow[Used | None]:
+def at_hand(step: Step, asked: Scope | Uncached | None, cache: AnswerCache | None) -> Flow[Used | None]:
     """The answer to this very question, if this process has it."""
-    if not isinstance(asked, Scope):
+    if not isinstance(asked, Scope) or cache is None or not cache.exact:
         return None
     entry: Entry | None = yield AtHand(step=step, exact=asked.exact)
     return None if entry is None else Used(asked=asked, found=exactly(entry), epoch=entry.epoch)

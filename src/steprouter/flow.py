@@ -138,7 +138,7 @@ def consider(step: Step, ask: Ask, setting: Setting, asked_for: Scope | Uncached
     and makes it a step of another kind, what is known of that kind is recalled instead. So it is where the words leave
     the route open and a model that is asked settles another kind.
     """
-    if (used := (yield from at_hand(step, asked_for))) is not None:
+    if (used := (yield from at_hand(step, asked_for, setting.answers))) is not None:
         return answered_before(step, ask, used, setting)
     text = step_text(ask.messages)
     embedded = yield from perform(Embed(text=text, question=question_of(asked_for, setting.answers)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..memory.recall import NOT_KEPT, Missing, Vector
-from .bound import error_bound
+from .bound import SILENCED, error_bound
 from .entry import Entry, Tally
 
 
@@ -60,9 +60,9 @@ class Observed:
     Attributes:
         tenant: Whose it is.
         entry_id: The entry.
-        pool: The pool it was in; None adds to the entry's own tally only.
+        pool: The pool it was in when its question was taken for another; None where its very question was asked.
         right: Weight of the evidence that it was right.
-        wrong: Weight of the evidence that it was wrong; above 0 silences the entry where the very question is asked.
+        wrong: Weight of the evidence that it was wrong.
     """
 
     tenant: str
@@ -70,6 +70,11 @@ class Observed:
     pool: str | None = None
     right: float = 0.0
     wrong: float = 0.0
+
+    @property
+    def refutes(self) -> bool:
+        """Whether the answer was wrong for its very question, so that nobody is given it who asks that."""
+        return self.pool is None and self.wrong >= SILENCED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

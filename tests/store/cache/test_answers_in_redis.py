@@ -121,8 +121,18 @@ BROKEN: dict[str, list[str | bytes | None]] = {
     "prompt": [None, b"\xff"],
     "response": [None, b"\xff"],
     "metadata": [None, "", "[]", "{}", "null", "1", "[" * 5000, '{"v":"1"}'],
-    "tally": ["x", "1", "0 x", "nan 1", "1 2 3"],
 }
+
+
+@pytest.mark.parametrize("value", ["x", "1", "0 x", "nan 1", "1 2 3"])
+def test_an_answer_of_which_it_cannot_be_read_what_is_known_is_given_to_its_very_question_only(
+    memory: Recollection, client: Any, value: str
+) -> None:
+    whose = tenant()
+    keep(memory, whose, "q1", towards=10)
+    client.hset(places(whose).answer("q1"), "tally", value)
+    assert ask(memory, whose, "q2", towards=10).near == ()
+    assert ask(memory, whose, "q1").exact is not None
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in BROKEN.items() for value in values])
@@ -235,7 +245,7 @@ def test_a_tally_that_is_broken_counts_as_wrong_when_more_is_found_out(memory: R
     keep(memory, whose, "q1")
     client.hset(places(whose).answer("q1"), "tally", "broken")
     assert memory.shelf is not None
-    memory.shelf.observe([Observed(tenant=whose, entry_id="q1", right=2.0)])
+    memory.shelf.observe([Observed(tenant=whose, entry_id="q1", pool="p", right=2.0)])
     assert client.hget(places(whose).answer("q1"), "tally") == b"2 1"
 
 
@@ -330,7 +340,7 @@ def test_a_server_that_has_no_memory_left_gives_what_it_has(own: Connection) -> 
     assert (told.exact, told.filled_by) == (None, None)
     keep(memory, whose, "q2", epoch=told.epoch)
     assert memory.shelf is not None
-    memory.shelf.observe([Observed(tenant=whose, entry_id="q1", pool="p", wrong=1.0)])
+    memory.shelf.observe([Observed(tenant=whose, entry_id="q1", wrong=1.0)])
     assert ask(memory, whose, "q2", holder="b").exact is None
     own.call(lambda client: client.config_set("maxmemory", 0))
     memory.shelf.observe([])
@@ -390,7 +400,7 @@ def test_that_an_answer_was_wrong_is_told_to_a_store_that_comes_back(connection:
     remote.connection = connection
     shelf.observe([])
     told = ask(memory, whose, "q1")
-    assert told.exact is None
+    assert told.exact is not None
     assert (told.pools["p"].right, told.pools["p"].wrong) == (0.0, 1.0)
     away.close()
 

@@ -9,6 +9,7 @@ import pytest
 from cached_answers import NOW, SCOPE, ask, entry, keep, make_index, recollection, tenant
 
 from steprouter.answering.answer import Answer
+from steprouter.caching.bound import MOST_MASS
 from steprouter.caching.entry import Near, Tally
 from steprouter.caching.orders import CacheStats, Counted, Kept, Observed
 from steprouter.store import Connection, connect
@@ -108,6 +109,37 @@ def test_a_newer_answer_takes_the_place_of_an_older_one_with_all_that_was_known_
     assert [one.tally for one in ask(memory, whose, "q2", towards=10).near] == [Tally()]
 
 
+def test_what_an_answer_was_mistaken_for_is_known_of_the_one_that_takes_its_place(memory: Recollection) -> None:
+    whose = tenant()
+    keep(memory, whose, "q1", towards=10)
+    assert memory.shelf is not None
+    memory.shelf.observe([Observed(tenant=whose, entry_id="q1", pool="p", wrong=1.0)])
+    assert ask(memory, whose, "q1").exact is not None
+    keep(memory, whose, "q1", towards=10, answer=Answer(text="28"))
+    assert [one.tally for one in ask(memory, whose, "q2", towards=10).near] == [Tally(wrong=1.0)]
+
+
+def test_an_answer_that_was_wrong_for_its_very_question_is_given_to_nobody(memory: Recollection) -> None:
+    whose = tenant()
+    keep(memory, whose, "q1", towards=10)
+    assert memory.shelf is not None
+    memory.shelf.observe([Observed(tenant=whose, entry_id="q1", right=0.7, wrong=0.3)])
+    assert ask(memory, whose, "q1").exact is not None
+    memory.shelf.observe([Observed(tenant=whose, entry_id="q1", wrong=1.0)])
+    assert ask(memory, whose, "q1").exact is None
+    assert ask(memory, whose, "q2", towards=10).near == ()
+
+
+def test_of_much_evidence_the_oldest_gives_way(memory: Recollection) -> None:
+    whose = tenant()
+    keep(memory, whose, "q1", towards=10)
+    assert memory.shelf is not None
+    memory.shelf.observe([Observed(tenant=whose, entry_id="q1", pool="p", right=MOST_MASS)])
+    memory.shelf.observe([Observed(tenant=whose, entry_id="q1", pool="p", right=100.0, wrong=100.0)])
+    pool = ask(memory, whose, "q2").pools["p"]
+    assert (pool.right, pool.wrong) == pytest.approx((MOST_MASS - 100, 100))
+
+
 def test_of_those_who_ask_a_new_question_the_first_is_to_get_the_answer(memory: Recollection) -> None:
     whose = tenant()
     assert ask(memory, whose, "q1", holder="a").filled_by is None
@@ -176,8 +208,7 @@ def test_an_answer_that_was_found_wrong_is_not_given_to_its_very_question(memory
     memory.shelf.observe([Observed(tenant=whose, entry_id="q1", wrong=1.0)])
     assert memory.shelf.at_hand(whose, "q1", NOW) is None
     told = ask(another(memory), whose, "q1", holder="b", towards=10)
-    assert told.exact is None
-    assert [one.tally for one in told.near] == [Tally(wrong=1.0)]
+    assert (told.exact, told.near) == (None, ())
     assert ask(another(memory), whose, "q1", holder="c").filled_by == "b"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from steprouter.caching.bound import observed
 from steprouter.caching.entry import Cached, Entry, Near, Tally
 from steprouter.caching.orders import CacheStats, Counted, Kept, Lookup, Observed
 from steprouter.memory.local import trim
@@ -38,7 +39,7 @@ class Lease:
 
 @dataclass(slots=True)
 class Shelved:
-    """An answer with its vector, what is known of it and whose it is."""
+    """An answer with its vector, what is known of it, whose it is, and whether it was wrong for its very question."""
 
     entry: Entry
     vector: Vector | None
@@ -46,6 +47,7 @@ class Shelved:
     thread: str | None
     user: str | None
     size_bytes: int
+    is_refuted: bool = False
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ class Drawer:
     def serves(self, exact: str, now: float) -> Entry | None:
         """The answer to a very question, unless it has expired or was found wrong."""
         one = self.kept.get(exact)
-        return None if one is None or one.entry.expires_at <= now or one.tally.wrong > 0 else one.entry
+        return None if one is None or one.entry.expires_at <= now or one.is_refuted else one.entry
 
 
 class LocalAnswers:
@@ -142,7 +144,9 @@ class LocalAnswers:
         vector = None if one.vector is None or not entry.scope else np.frombuffer(one.vector, dtype=np.float32)
         size = len(entry.text) + len(entry.answer.text) + len(one.vector or b"")
         kept = replace(entry, answer=replace(entry.answer, unshown=()))
-        drawer.kept[entry.id] = Shelved(kept, vector, Tally(), one.thread, one.user, size)
+        known = drawer.kept.get(entry.id)
+        tally = Tally() if known is None else known.tally  # for what it was mistaken it is still mistaken
+        drawer.kept[entry.id] = Shelved(kept, vector, tally, one.thread, one.user, size)
         if len(drawer.kept) > PER_TENANT:
             drawer.kept = {exact: it for exact, it in drawer.kept.items() if it.entry.expires_at > now}
         while len(drawer.kept) > PER_TENANT:
@@ -159,9 +163,11 @@ class LocalAnswers:
             for one in batch:
                 drawer = self.drawer(one.tenant)
                 if (shelved := drawer.kept.get(one.entry_id)) is not None:
-                    shelved.tally = added(shelved.tally, one)
+                    shelved.tally = shelved.tally if one.pool is None else added(shelved.tally, one)
+                    shelved.is_refuted = shelved.is_refuted or one.refutes
                 if one.pool is not None:
-                    drawer.pools[one.pool] = added(drawer.pools.get(one.pool, Tally()), one)
+                    known = drawer.pools.get(one.pool, Tally())
+                    drawer.pools[one.pool] = observed(known, right=one.right, wrong=one.wrong)
                 drawer.revision += one.wrong > 0
 
     def count(self, batch: Sequence[Counted]) -> None:
@@ -267,7 +273,7 @@ def nearest(drawer: Drawer, scope: str, vector: Vector, now: float) -> tuple[Nea
     here = [
         one
         for one in drawer.kept.values()
-        if one.entry.scope == scope and one.vector is not None and one.entry.expires_at > now
+        if one.entry.scope == scope and one.vector is not None and one.entry.expires_at > now and not one.is_refuted
     ]
     same = [one for one in here if one.vector is not None and one.vector.shape == vector.shape]
     if not same:

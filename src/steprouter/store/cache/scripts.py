@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
 
+from steprouter.caching.bound import MOST_MASS, SILENCED
 from steprouter.caching.orders import Counted, Lookup, Observed
 
 from ..memory.pipeline import Command
@@ -57,10 +58,10 @@ if not epoch then
   redis.pcall('HSET', KEYS[2], 'epoch', epoch)
   redis.pcall('EXPIRE', KEYS[2], {TALLY_SECONDS})
 end
-local kept = redis.call('HMGET', KEYS[1], 'v', 'epoch', 'expires_at', 'tally', '{"', '".join(TEXTS)}')
+local kept = redis.call('HMGET', KEYS[1], 'v', 'epoch', 'expires_at', 'refuted', '{"', '".join(TEXTS)}')
 local texts = {{kept[5], kept[6], kept[7], kept[8]}}
 if not (kept[1] and tonumber(kept[1]) <= {VERSION} and kept[2] == epoch
-    and (tonumber(kept[3]) or 0) > tonumber(ARGV[1]) and (not kept[4] or string.find(kept[4], '^%S+ 0$'))) then
+    and (tonumber(kept[3]) or 0) > tonumber(ARGV[1]) and not kept[4]) then
   texts = {{}}
   if ARGV[2] ~= '' then
     redis.pcall('SET', KEYS[3], revision .. ' ' .. ARGV[2], 'NX', 'PX', ARGV[3])
@@ -92,8 +93,10 @@ end
 local done = redis.pcall('ZADD', KEYS[4], ARGV[5], ARGV[4])
 if type(done) == 'table' and done.err then return given_back(done) end
 given_back()
+local tally = redis.call('HGET', KEYS[1], 'tally')
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], unpack(ARGV, 7))
+if tally then redis.call('HSET', KEYS[1], 'tally', tally) end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[6])
 local prefix = string.sub(KEYS[1], 1, #KEYS[1] - #ARGV[4])
@@ -122,13 +125,19 @@ OBSERVE = (
 -- KEYS answer, state, pools; ARGV pool or '', right, wrong
 local version = redis.call('HGET', KEYS[1], 'v')
 if version and tonumber(version) <= {VERSION} then
-  local right, wrong = string.match(redis.call('HGET', KEYS[1], 'tally') or '0 0', '^(%S+) (%S+)$')
-  right, wrong = (tonumber(right) or 0) + tonumber(ARGV[2]), (tonumber(wrong) or 1) + tonumber(ARGV[3])
-  redis.call('HSET', KEYS[1], 'tally', string.format('%.17g %.17g', right, wrong))
+  if ARGV[1] ~= '' then
+    local right, wrong = string.match(redis.call('HGET', KEYS[1], 'tally') or '0 0', '^(%S+) (%S+)$')
+    right, wrong = (tonumber(right) or 0) + tonumber(ARGV[2]), (tonumber(wrong) or 1) + tonumber(ARGV[3])
+    redis.call('HSET', KEYS[1], 'tally', string.format('%.17g %.17g', right, wrong))
+  elseif tonumber(ARGV[3]) >= {SILENCED} then redis.call('HSET', KEYS[1], 'refuted', 1) end
 end
 if ARGV[1] ~= '' then
-  add(KEYS[3], 'r:' .. ARGV[1], ARGV[2])
-  add(KEYS[3], 'w:' .. ARGV[1], ARGV[3])
+  local pair = redis.call('HMGET', KEYS[3], 'r:' .. ARGV[1], 'w:' .. ARGV[1])
+  local right, wrong = tonumber(pair[1] or 0) or 0, tonumber(pair[2] or 0) or 1
+  local room, mass = {MOST_MASS} - ARGV[2] - ARGV[3], right + wrong
+  local part = mass > room and room / mass or 1
+  redis.call('HSET', KEYS[3], 'r:' .. ARGV[1], string.format('%.17g', part * right + ARGV[2]),
+    'w:' .. ARGV[1], string.format('%.17g', part * wrong + ARGV[3]))
   redis.call('EXPIRE', KEYS[3], {TALLY_SECONDS})
 end
 if tonumber(ARGV[3]) > 0 then

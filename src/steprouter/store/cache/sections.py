@@ -107,7 +107,7 @@ class NearSection:
         self.indexes = indexes
         self.known_epoch = known_epoch
         self.cipher = cipher
-        self.fields = (*TEXTS[:-1], "tally") if cipher is None else (TEXTS[-1], "tally")
+        self.fields = (*(TEXTS[:-1] if cipher is None else TEXTS[-1:]), "tally", "refuted")
 
     def commands(self, query: Query) -> Sequence[Command]:
         """One search, once the index is complete: before, a miss would mean nothing."""
@@ -140,6 +140,8 @@ class NearSection:
         if not (name.isascii() and name.isalnum()):
             return None
         parts: Mapping[str, bytes | None] = hit.fields
+        if parts.get("refuted") is not None:
+            return None
         entry = read_entry(parts, name, places, self.cipher)
         try:
             return None if entry is None else Near(entry=entry, similarity=1 - hit.distance, tally=tally_of(parts))

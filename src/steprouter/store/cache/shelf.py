@@ -293,14 +293,14 @@ class Shelf:
     def observe(self, batch: Sequence[Observed]) -> None:
         """Add what was found out about answers to what is known of them and of their pools; off the path.
 
-        An answer that was found wrong is given to nobody any more who asks its very question: here at once, in other
-        processes within 2 s.
+        An answer that was found wrong for its very question is given to nobody any more who asks that: here at once, in
+        other processes within 2 s. One that was found wrong by meaning is given to none but those who ask its question.
         """
         if self.home.is_local:
             self.local.observe(batch)
             return
         for one in batch:
-            if one.wrong > 0:
+            if one.refutes:
                 self.pocket.drop(one.tenant, one.entry_id)
         self.redis().observe(batch)
 
