@@ -216,6 +216,12 @@ def test_a_pointer_to_nothing_is_removed_once_it_was_met(bench, double):
     assert len(double.kept) == 1
 
 
+def test_a_question_that_is_asked_again_after_its_answer_was_removed_is_found_again(bench):
+    bench.ask(ITALY)
+    bench.router.answers.invalidate(model="small")
+    assert [bench.ask(text).cache for text in (ITALY, ITALY_TOO)] == ["miss", "hit"]
+
+
 @pytest.mark.parametrize("whom", [{"user": "ann"}, {"thread": "t1"}, {}])
 def test_who_is_forgotten_is_forgotten_by_the_service(bench, double, whom):
     bench.ask(ITALY, user_id="ann", thread_id="t1", tenant="shop")
