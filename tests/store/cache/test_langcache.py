@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -214,6 +216,12 @@ def test_a_pointer_to_nothing_is_removed_once_it_was_met(bench, double):
     assert len(double.kept) == 1
 
 
+def test_a_question_that_is_asked_again_after_its_answer_was_removed_is_found_again(bench):
+    bench.ask(ITALY)
+    bench.router.answers.invalidate(model="small")
+    assert [bench.ask(text).cache for text in (ITALY, ITALY_TOO)] == ["miss", "hit"]
+
+
 @pytest.mark.parametrize("whom", [{"user": "ann"}, {"thread": "t1"}, {}])
 def test_who_is_forgotten_is_forgotten_by_the_service(bench, double, whom):
     bench.ask(ITALY, user_id="ann", thread_id="t1", tenant="shop")
@@ -403,6 +411,12 @@ def test_a_service_without_meaning_is_refused():
     service = LangCacheService(server_url="https://host.example", cache_id="c", api_key="k")
     with pytest.raises(ConfigError, match="semantic is off"):
         AnswerCache(langcache=service, semantic=False)
+
+
+def test_without_its_client_a_router_cannot_be_made(monkeypatch):
+    monkeypatch.setitem(sys.modules, "langcache", None)
+    with pytest.raises(ConfigError, match=re.escape("pip install 'steprouter[langcache]'")):
+        Bench(LangCacheService(server_url="https://host.example", cache_id="c", api_key="k"))
 
 
 FILE = """

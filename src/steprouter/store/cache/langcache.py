@@ -150,7 +150,8 @@ class LangCacheSearch:
             if one.entry.scope and one.entry.expires_at > now and (text := tellable(one.entry.text)) is not None
         ]
         gone = [self.dead.popleft() for _ in range(len(self.dead))]
-        failed = [one for one in (*self.wire.set_all(told), *self.wire.delete_all(gone)) if one is not None]
+        # Removed first: a question that is told again may have the name it had.
+        failed = [one for one in (*self.wire.delete_all(gone), *self.wire.set_all(told)) if one is not None]
         if failed:  # that the service fails is said once, when it begins
             log.debug("LangCache was not told of %d answers: %s", len(failed), failed[0].reason)
 

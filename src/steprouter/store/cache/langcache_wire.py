@@ -28,7 +28,7 @@ log = logging.getLogger("steprouter.store")
 T = TypeVar("T")
 
 SEARCHES_AT_ONCE = 32
-"""With 0.05 s each more than 600 in a second, which takes a whole core of Python."""
+"""With 0.05 s each more than 600 in a second, and each takes some 3 ms of Python."""
 
 WRITES_AT_ONCE = 8
 """So that a batch of 64 answers takes half a second."""
