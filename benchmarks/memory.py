@@ -81,7 +81,6 @@ STEP = Step(
 SETTINGS = dict.fromkeys(MODELS, "ab" * 8)
 BUDGET = Budget(usd=10.0)
 EPOCH = 7
-LOOKUP = Lookup(exact="new", semantic="scope7", holder="now", fill=False)
 PLACES = Places(keys=KEYS, tenant="acme")
 
 
@@ -109,8 +108,9 @@ class Bench:
     @property
     def query(self) -> Query:
         """What is recalled, about one of the vectors."""
-        asked = self.vectors[17].tobytes()
-        return Query(places=PLACES, step=STEP, vector=asked, models=MODELS, lookup=LOOKUP, journal=JOURNAL)
+        asked = self.vectors[17]
+        lookup = Lookup(exact="new", semantic="scope7", vector=asked, holder="now", fill=False)
+        return Query(places=PLACES, step=STEP, vector=asked.tobytes(), models=MODELS, lookup=lookup, journal=JOURNAL)
 
 
 def directions(count: int) -> Floats:
@@ -285,7 +285,7 @@ def recall_lines(bench: Bench, runner: asyncio.Runner, rounds: int) -> dict[str,
 def check(found: dict[str, Any], raw: Sequence[Any]) -> None:
     """The recall brought what it should: a benchmark of nothing would be quick."""
     assert found["session"].steps == 16
-    assert found["cache"].cached.epoch == EPOCH
+    assert found["cache"].epoch == EPOCH
     assert len(found["near"]) == 4
     assert set(found["health"]) == set(MODELS)
     assert set(found["counters"].kind) == set(MODELS)

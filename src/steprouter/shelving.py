@@ -51,9 +51,11 @@ def shelved(outcome: Outcome, cache: AnswerCache, prices: Mapping[str, Price | N
     used = outcome.used
     if used is None or not isinstance(used.asked, Scope):
         return Shelved(observed=outcome.observed) if outcome.observed else NOTHING
-    if isinstance(used.found, Hit):
-        return Shelved(observed=outcome.observed, counted=counted(outcome, used.found))
     step, tenant = outcome.step, outcome.step.place.tenant
+    if isinstance(used.found, Hit):
+        # Found by meaning: whoever waits for the answer to the very question is not to wait any longer.
+        waited_for = (tenant, used.asked.exact, step.id) if used.found.layer == "semantic" else None
+        return Shelved(released=waited_for, observed=outcome.observed, counted=counted(outcome, used.found))
     why_not = refusals(outcome, cache)
     kept = None if why_not else kept_of(outcome, used.asked, cache, prices, now)
     released = (tenant, used.asked.exact, step.id) if kept is None and used.is_filler else None

@@ -53,8 +53,8 @@ HISTORIES = {
     "other arguments": (
         SYSTEM, HumanMessage("Hi"), *round_of("look_up", "1", args={"q": 1}), AIMessage("So"), QUESTION,
     ),
-    "a role of one's own": (ChatMessage(SYSTEM.text, role="developer"), QUESTION),
-    "another role of one's own": (ChatMessage(SYSTEM.text, role="critic"), QUESTION),
+    "a role of one's own": (ChatMessage(content=SYSTEM.text, role="developer"), QUESTION),
+    "another role of one's own": (ChatMessage(content=SYSTEM.text, role="critic"), QUESTION),
 }  # fmt: skip
 
 
@@ -133,18 +133,18 @@ def test_the_order_in_which_tools_and_settings_are_given_makes_no_other_question
 
 
 def test_a_changed_schema_of_a_tool_or_of_the_format_makes_another_question():
-    class Form(BaseModel):
-        size: int
+    def form(size: type) -> type[BaseModel]:
+        class Form(BaseModel):
+            __annotations__ = {"size": size}
 
-    was = Form
+        return Form
+
     changed = {**LOOK_UP, "description": "Looks up, twice."}
     assert scoped(tools=[LOOK_UP], tool_choice="none") != scoped(tools=[changed], tool_choice="none")
 
-    class Form(BaseModel):
-        size: float
-
-    assert was.__qualname__ == Form.__qualname__
-    assert scoped(response_format=was).exact != scoped(response_format=Form).exact
+    was, now = form(int), form(float)
+    assert was.__qualname__ == now.__qualname__
+    assert scoped(response_format=was).exact != scoped(response_format=now).exact
 
 
 def test_what_has_no_text_of_its_own_is_not_answered_again():

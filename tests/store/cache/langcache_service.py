@@ -116,7 +116,7 @@ class LangCacheDouble:
         if not 0 <= least <= 1 or not set(body.get("searchStrategies", ["semantic"])) <= {"exact", "semantic"}:
             raise Wrong(400, "similarityThreshold or searchStrategies will not do")
         vector = self.embedder.embed(prompt)
-        found = []
+        found: list[dict[str, Any]] = []
         for name, one in self.kept.items():
             likeness = (1 + float(np.dot(vector, one.vector))) / 2
             if likeness >= least and (not self.is_filtering or wanted.items() <= one.attributes.items()):
