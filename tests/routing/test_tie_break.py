@@ -115,10 +115,10 @@ class Bench:
         self.engine.driver.embedder = self
         self.routes = table(BILLING, POETRY)
 
-    def embed(self, text: str) -> Embedded:
+    def embed(self, text: str, question: str | None = None) -> Embedded:
         return Embedded(vector=EMBEDDER.embed(text), routes=self.routes)
 
-    async def aembed(self, text: str) -> Embedded:
+    async def aembed(self, text: str, question: str | None = None) -> Embedded:
         return self.embed(text)
 
     @property
