@@ -409,7 +409,7 @@ PAYLOADS = (
 
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_question_made_to_lie_beside_another_neither_poisons_it_nor_steals_its_answer(victim):
-    """As CacheAttack (arXiv 2601.23088) does: texts whose vectors lie beside the victim's, and that say another thing."""
+    """As CacheAttack (arXiv 2601.23088) does: texts whose vectors lie beside the victim's and that say otherwise."""
     bench = Bench(answer_cache=AnswerCache(max_error=0.3, confidence=0.5))
     for payload in PAYLOADS:
         assert bench.ask(payload.format(victim))["cache"] == "miss", payload
